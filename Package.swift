@@ -1,0 +1,93 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+// One set of language settings for every Swift target.
+// strictMemorySafety: SE-0458. ExistentialAny: SE-0335. InternalImportsByDefault: SE-0409. MemberImportVisibility: SE-0444.
+let settings: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+// The arrows between targets. `Tests/TidyTests` holds the same list, and the build checks that no target imports what it
+// does not name (`--explicit-target-dependency-import-check error`).
+let package = Package(
+    name: "ringway",
+    products: [
+        .executable(name: "ringway", targets: ["CLI"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .target(name: "CLinux"),
+
+        // Values both planes speak of: addresses, ports, protocols.
+        .target(name: "Addressing", swiftSettings: settings),
+
+        // Data plane: no Foundation, no logging, no Kubernetes.
+        .target(name: "Engine", dependencies: ["CLiburing", "CLinux", "Addressing"], swiftSettings: settings),
+        .target(name: "Routing", dependencies: ["Addressing"], swiftSettings: settings),
+        .target(name: "Forwarding", dependencies: ["Engine", "Routing", "Addressing"], swiftSettings: settings),
+
+        // Control plane: no sockets of the data plane.
+        .target(name: "ServiceModel", dependencies: ["Addressing"], swiftSettings: settings),
+        .target(name: "ControlPlane", dependencies: ["ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .target(name: "ObjectSources", dependencies: ["ServiceModel", "CLinux", "Yams"], swiftSettings: settings),
+
+        // Both planes meet here and nowhere else.
+        .target(
+            name: "AdminServer",
+            dependencies: [
+                "Addressing", "ControlPlane", "Forwarding", "Routing", hummingbird, logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "CLI",
+            dependencies: [
+                "AdminServer", "Addressing", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Routing", "ServiceModel", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+
+        // Test support.
+        .target(
+            name: "EngineSimulator", dependencies: ["Engine", "Addressing", collections], path: "Tests/EngineSimulator", swiftSettings: settings),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+
+        // Tests, fast first.
+        .testTarget(name: "TidyTests", swiftSettings: settings),
+        .testTarget(name: "AddressingTests", dependencies: ["Addressing"], swiftSettings: settings),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "ServiceModelTests", dependencies: ["ServiceModel", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "ObjectSourcesTests", dependencies: ["ObjectSources", "ServiceModel"], swiftSettings: settings),
+        .testTarget(
+            name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "EngineSimulator", "Addressing"], swiftSettings: settings),
+        .testTarget(
+            name: "ForwardingTests", dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
+            swiftSettings: settings),
+        .testTarget(name: "EndToEndTests", swiftSettings: settings),
+    ]
+)

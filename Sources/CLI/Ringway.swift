@@ -1,0 +1,2 @@
+@main
+struct Ringway { static func main() {} }

@@ -1,0 +1,74 @@
+package import Addressing
+
+/// A Service port as the Kubernetes proxy keys it: namespace, Service, port name, protocol.
+package struct ServicePortName: Hashable, Sendable, Comparable, CustomStringConvertible {
+    package let namespace: String
+    package let name: String
+    /// The port's name; empty where the Service's only port has none.
+    package let port: String
+    package let transport: TransportProtocol
+
+    package init(namespace: String, name: String, port: String, transport: TransportProtocol) {
+        self.namespace = namespace
+        self.name = name
+        self.port = port
+        self.transport = transport
+    }
+
+    /// `namespace/name`, with `:port` where the port has a name.
+    package var description: String {
+        port.isEmpty ? "\(namespace)/\(name)" : "\(namespace)/\(name):\(port)"
+    }
+
+    package static func < (left: ServicePortName, right: ServicePortName) -> Bool {
+        (left.namespace, left.name, left.port, left.transport.rawValue) < (right.namespace, right.name, right.port, right.transport.rawValue)
+    }
+}
+
+/// The virtual IP:port that clients connect to. TCP and UDP on one number are two frontends.
+package struct FrontendKey: Hashable, Sendable, CustomStringConvertible {
+    package let address: SocketAddress
+    package let transport: TransportProtocol
+
+    package init(_ address: SocketAddress, _ transport: TransportProtocol) {
+        self.address = address
+        self.transport = transport
+    }
+
+    package var description: String { "\(transport.rawValue.lowercased()) \(address)" }
+}
+
+/// One listening virtual IP:port, the group its connections go to, and why it listens there.
+package struct Frontend: Sendable {
+    /// Which field of the Service asked for the address; said in logs and statistics.
+    package enum Origin: String, Sendable {
+        case clusterIP, externalIP, loadBalancerIP, nodePort
+    }
+
+    package let key: FrontendKey
+    package let origin: Origin
+    package let group: EndpointGroup
+
+    package init(key: FrontendKey, origin: Origin, group: EndpointGroup) {
+        self.key = key
+        self.origin = origin
+        self.group = group
+    }
+}
+
+/// The one value that crosses from the control plane to the workers: what to listen on and where each connection may go.
+///
+/// Immutable. A change of one Service builds new groups for that Service only; the others are the same objects as in the
+/// snapshot before, which is how a worker's delta is found (by identity).
+package struct RoutingSnapshot: Sendable {
+    /// Rises by one with each published change; acknowledged by every worker.
+    package let generation: UInt64
+    package let frontends: [FrontendKey: Frontend]
+
+    package init(generation: UInt64, frontends: [FrontendKey: Frontend]) {
+        self.generation = generation
+        self.frontends = frontends
+    }
+
+    package static let empty = RoutingSnapshot(generation: 0, frontends: [:])
+}
