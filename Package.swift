@@ -33,7 +33,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
-        .target(name: "CLinux"),
+        .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
 
         // Values both planes speak of: addresses, ports, protocols.
         .target(name: "Addressing", swiftSettings: settings),
