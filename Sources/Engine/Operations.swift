@@ -37,7 +37,7 @@ package struct OperationToken: BitwiseCopyable, Hashable, Sendable {
     package var slot: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
 
     /// Kinds from here on belong to the engine.
-    package static let reservedKinds: UInt8 = 0xf0
+    package static let reservedKinds: UInt8 = 0x40
     /// Somebody called `WakeUp.signal()`.
     package static let wakeUp = OperationToken(kind: 0xfe, generation: 0, slot: 0)
     /// Operations whose outcome nobody waits for. Never delivered.
@@ -89,6 +89,10 @@ package struct Submission: BitwiseCopyable, Sendable {
     /// Sends the first bytes of `queue`, at most `ByteQueue.gatherMax` buffers; completes with the number of bytes taken (1 or more).
     package static func send(_ socket: SocketID, _ queue: ByteQueue, _ token: OperationToken) -> Submission {
         .init(.send, token, socket, buffer: queue.head, bufferCount: min(queue.count, ByteQueue.gatherMax))
+    }
+    /// The same for a driver that keeps a send for later.
+    static func send(_ socket: SocketID, buffer: BufferID, count: UInt16, _ token: OperationToken) -> Submission {
+        .init(.send, token, socket, buffer: buffer, bufferCount: count)
     }
     package static func cancel(_ token: OperationToken, on socket: SocketID) -> Submission { .init(.cancel, token, socket) }
     /// Sends FIN after what was sent before.

@@ -2,7 +2,6 @@
 // shares. No logic; a line here needs a reason why Swift can't say it.
 #pragma once
 #include <linux/filter.h>
-#include <linux/io_uring.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -26,3 +25,6 @@ static inline void ringway_store_relaxed(uint64_t *_Nonnull address, uint64_t va
 // calling thread is meant. Both return 0, or -1 with errno.
 int ringway_set_affinity(const uint64_t *_Nonnull mask, size_t bytes);
 int ringway_get_affinity(uint64_t *_Nonnull mask, size_t bytes);
+
+// Declared only under _GNU_SOURCE, too.
+int accept4(int descriptor, struct sockaddr *_Nullable address, socklen_t *_Nullable length, int flags);
