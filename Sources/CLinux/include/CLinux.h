@@ -28,3 +28,5 @@ int ringway_get_affinity(uint64_t *_Nonnull mask, size_t bytes);
 
 // Declared only under _GNU_SOURCE, too.
 int accept4(int descriptor, struct sockaddr *_Nullable address, socklen_t *_Nullable length, int flags);
+#include <pthread.h>
+int pthread_setname_np(pthread_t thread, const char *_Nonnull name);

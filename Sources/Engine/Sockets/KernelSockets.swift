@@ -5,7 +5,7 @@ import Glibc
 /// The descriptors a kernel driver holds, by number, with the generation each was opened in; and the socket calls that both
 /// kernel drivers make at once. Every descriptor in the table is owned by it.
 struct KernelSockets: ~Copyable {
-    private struct Row: BitwiseCopyable {
+    struct Row: BitwiseCopyable {
         var generation: UInt32
         var isOpen: Bool
         var isListener: Bool
