@@ -11,7 +11,6 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
@@ -24,7 +23,6 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -34,6 +32,8 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+        // Counts heap allocations per thread; linked into the program and into the test bundle.
+        .target(name: "CAllocationCounter"),
 
         // Values both planes speak of: addresses, ports, protocols.
         .target(name: "Addressing", swiftSettings: settings),
@@ -68,9 +68,7 @@ let package = Package(
             swiftSettings: settings),
 
         // Test support.
-        .target(
-            name: "EngineSimulator", dependencies: ["Engine", "Addressing", collections], path: "Tests/EngineSimulator", swiftSettings: settings),
-        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .target(name: "EngineSimulator", dependencies: ["Engine", "Addressing"], path: "Tests/EngineSimulator", swiftSettings: settings),
 
         // Tests, fast first.
         .testTarget(name: "TidyTests", swiftSettings: settings),
