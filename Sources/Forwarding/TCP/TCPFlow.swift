@@ -248,7 +248,8 @@ extension TCPFlow {
                 actions.insert(shutdown)
             }
         }
-        let isWanted = isConnected && self[leg].input == .open && other.input != .reset && !other.isBroken
+        // Also where the other side is broken: what comes is dropped then, but a peer that can't speak may not listen either.
+        let isWanted = isConnected && self[leg].input == .open && other.input != .reset
         switch self[leg].receive {
         case .idle where isWanted && other.outbox.count <= outboxMax / 2:
             self[leg].receive = .armed
