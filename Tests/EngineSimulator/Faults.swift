@@ -28,6 +28,8 @@ package struct Faults: Sendable {
     package var connectionReset = 0.0
     /// An exchange takes the submissions and comes back at once with nothing, as after a signal.
     package var emptyReturn = 0.0
+    /// An exchange takes only the first few submissions and leaves the rest for the next.
+    package var submissionsLeft = 0.0
     /// Bytes that the other side has not read yet are lost, in part, with a reset. Real kernels do either.
     package var resetLosesBytes = 0.0
 
@@ -54,6 +56,7 @@ package struct Faults: Sendable {
         faults.slowConnect = draw(0.1)
         faults.connectionReset = draw(0.01)
         faults.emptyReturn = draw(0.2)
+        faults.submissionsLeft = draw(0.3)
         faults.resetLosesBytes = draw(0.5)
         return faults
     }

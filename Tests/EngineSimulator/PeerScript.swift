@@ -70,7 +70,7 @@ package struct SimulatedPeer: BitwiseCopyable {
     package internal(set) var sentFin: Bool
     package internal(set) var sawFin: Bool
     package internal(set) var sawReset: Bool
-    /// It reset the connection itself, by script or for want of patience, or closed it with bytes unread.
+    /// It ended the connection before its time: by script, for want of patience, or by a close with bytes unread.
     package internal(set) var didReset: Bool
     /// The network broke the connection.
     package internal(set) var wasDisturbed: Bool
@@ -81,6 +81,8 @@ package struct SimulatedPeer: BitwiseCopyable {
     package internal(set) var matchesAnswer: Bool
     /// Port its server listens on; tells kinds of servers apart.
     package internal(set) var servedPort: UInt16
+    /// When it closed.
+    package internal(set) var endedAt: UInt64
 
     var end: UInt32
     var isScheduled: Bool

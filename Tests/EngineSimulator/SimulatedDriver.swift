@@ -16,8 +16,8 @@ package final class SimulatedDriver: Driver {
     package struct Settings: Sendable {
         package var bufferSize = 512
         package var buffers = 1024
-        /// Looks through the pool at each exchange for buffers that were released twice or too early. Costs time by buffers.
-        package var auditsBuffers = true
+        /// Every so many exchanges the pool is looked through for buffers that were released twice or too early; 0 for never.
+        package var auditInterval: UInt64 = 1
         /// How long a wait without end, with nothing to come in the simulation, may wait for another thread's wake-up.
         package var wakeUpGraceMilliseconds: Int32 = 0
 
@@ -217,9 +217,11 @@ package final class SimulatedDriver: Driver {
         if !completions.isEmpty { breach("exchange with completions of the last one still there") }
         systemCalls &+= 1
         exchanges &+= 1
-        if settings.auditsBuffers { auditBuffers() }
-        for index in 0..<submissions.count { submit(submissions[index]) }
-        submissions.removeAll()
+        if settings.auditInterval > 0, exchanges % settings.auditInterval == 0 { auditBuffers() }
+        var taken = submissions.count
+        if network.random.chance(network.faults.submissionsLeft) { taken = network.random.below(taken) }
+        for index in 0..<taken { submit(submissions[index]) }
+        submissions.removeFirst(taken)
         network.now &+= Self.exchangeNanoseconds
         if network.random.chance(network.faults.emptyReturn) { return }
         let deadline = waitNanoseconds > .max - network.now ? UInt64.max : network.now + waitNanoseconds
@@ -232,7 +234,7 @@ package final class SimulatedDriver: Driver {
                 deadlocks = 0
                 return
             }
-            if waitNanoseconds == 0 { return }
+            if waitNanoseconds == 0 || !submissions.isEmpty { return }
             if postedCount > 0 || network.readyCount > 0 {
                 // Held back: it comes with what would have been the next exchange.
                 exchanges &+= 1
@@ -352,6 +354,15 @@ package final class SimulatedDriver: Driver {
             case .sending: breach("buffer \(index) was released while its send was pending")
             }
         }
+    }
+
+    /// A socket in words, for a person at work on a seed.
+    package func describe(_ socket: SocketID) -> String {
+        guard isCurrent(socket) else { return "not open" }
+        let row = sockets[Int(socket.index)]
+        var words = "\(row.kind), \(row.input.operation) \(row.input.state), \(row.output.operation) \(row.output.state)"
+        if row.kind == .stream { words += ", here \(network.ends[Int(row.place)]), there \(network.ends[Int(row.place ^ 1)])" }
+        return words
     }
 
     /// What is still there when everything should be over; empty is right.

@@ -110,14 +110,20 @@ extension SimulatedNetwork {
         if state.finSent, state.finArrived { return }
         ends[Int(end)].isReset = true
         ends[Int(end)].error = state.finArrived ? EPIPE : ECONNRESET
-        if state.count > 0, random.chance(faults.resetLosesBytes) { ends[Int(end)].count = UInt32(random.below(Int(state.count))) }
+        if state.count > 0, random.chance(faults.resetLosesBytes) {
+            // The lost bytes were still the sender's to send, and so was the FIN behind them.
+            ends[Int(end)].count = UInt32(random.below(Int(state.count)))
+            ends[Int(end)].finArrived = false
+            ends[Int(end)].error = ECONNRESET
+        }
         notify(end)
     }
 
     /// The network gives a connection up: a reset reaches both ends, with nobody's intent.
     func breakConnection(_ end: UInt32) {
-        for side in [end, end ^ 1] {
+        for side in [end, end ^ 1] where !ends[Int(side)].isReset {
             ends[Int(side)].isDisturbed = true
+            if ends[Int(side)].isPeer { peers[Int(ends[Int(side)].ownerIndex)].wasDisturbed = true }
             reset(side)
         }
     }

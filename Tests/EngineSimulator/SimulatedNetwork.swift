@@ -43,8 +43,10 @@ package final class SimulatedNetwork {
         var finArrived: Bool
         var finSent: Bool
         var isReset: Bool
-        /// The network's doing, not the other side's.
+        /// The network broke the connection, perhaps before somebody took it from its queue.
         var isDisturbed: Bool
+        /// `ownerIndex` names a scripted peer, also after it has closed.
+        var isPeer: Bool
         /// An errno that the next receive or send is to answer with; of a failed connect, why.
         var error: Int32
         var local: SocketAddress
@@ -193,6 +195,7 @@ package final class SimulatedNetwork {
         ends[Int(end)].phase = .open
         ends[Int(end)].owner = owner
         ends[Int(end)].ownerIndex = ownerIndex
+        ends[Int(end)].isPeer = owner == .peer
         return end
     }
 
@@ -274,7 +277,8 @@ package final class SimulatedNetwork {
         let capacity = settings.variesPipes ? random.within(max(1, settings.pipeBytes / 16)...settings.pipeBytes) : settings.pipeBytes
         return End(
             phase: phase, owner: owner, ownerIndex: ownerIndex, head: 0, count: 0, capacity: UInt32(capacity), finArrived: false,
-            finSent: false, isReset: false, isDisturbed: false, error: 0, local: local, remote: remote, nextQueued: Self.noEnd, attempts: 0)
+            finSent: false, isReset: false, isDisturbed: false, isPeer: owner == .peer, error: 0, local: local, remote: remote,
+            nextQueued: Self.noEnd, attempts: 0)
     }
 
     private func connectArrived(_ end: UInt32) {

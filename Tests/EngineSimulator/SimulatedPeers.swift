@@ -44,7 +44,7 @@ extension SimulatedNetwork {
         peers[index] = SimulatedPeer(
             state: .none, isServer: isServer, number: 0, script: script, sent: 0, received: 0, sentFin: false, sawFin: false,
             sawReset: false, didReset: false, wasDisturbed: false, connectErrno: 0, matchesEcho: true, matchesAnswer: true,
-            servedPort: 0, end: Self.noEnd, isScheduled: false, wakeAt: 0, beganAt: now)
+            servedPort: 0, endedAt: 0, end: Self.noEnd, isScheduled: false, wakeAt: 0, beganAt: now)
         return index
     }
 
@@ -64,6 +64,7 @@ extension SimulatedNetwork {
             guard let end = accept(index, owner: .peer, ownerIndex: UInt32(peer)) else { return }
             peers[peer].end = end
             peers[peer].state = .open
+            peers[peer].wasDisturbed = ends[Int(end)].isDisturbed
             peers[peer].servedPort = listeners[index].address.port.rawValue
             schedulePeer(UInt32(peer), after: latency())
             setPatience(peer)
@@ -104,9 +105,9 @@ extension SimulatedNetwork {
         }
         let script = peers[index].script
         if script.patienceNanoseconds > 0, now &- peers[index].beganAt >= script.patienceNanoseconds {
+            peers[index].didReset = true
             return finish(index, withReset: true)
         }
-        if ends[Int(peers[index].end)].isDisturbed { peers[index].wasDisturbed = true }
         var hasMore = false
         if script.reads { hasMore = readStep(index) }
         if peers[index].state == .open, script.speaking != .echo { hasMore = sendStep(index) || hasMore }
@@ -252,7 +253,6 @@ extension SimulatedNetwork {
     }
 
     private func sawReset(_ index: Int) {
-        if ends[Int(peers[index].end)].isDisturbed { peers[index].wasDisturbed = true }
         peers[index].sawReset = true
         finish(index, withReset: false)
     }
@@ -269,6 +269,7 @@ extension SimulatedNetwork {
         }
         close(end, withReset: withReset)
         peers[index].state = .closed
+        peers[index].endedAt = now
         peers[index].end = Self.noEnd
     }
 }

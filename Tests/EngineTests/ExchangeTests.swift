@@ -55,11 +55,11 @@ struct ExchangeTests {
 
     @Test(arguments: EngineKind.allCases)
     func completionsThatDoNotFitComeWithTheNextExchange(_ kind: EngineKind) throws {
-        let engine = try EngineUnderTest(kind, completionsMax: 80)
+        let engine = try EngineUnderTest(kind, completionsMax: 160)
         let listener = try engine.listen()
         let accept = engine.token()
         engine.submit(.accept(listener.socket, accept))
-        let peers = try (0..<200).map { _ in try engine.connectFar(to: listener.address) }
+        let peers = try (0..<300).map { _ in try engine.connectFar(to: listener.address) }
         var sockets: [SocketID] = []
         for _ in peers { sockets.append(try engine.completion(of: accept).socket) }
         // All of them complete at one stroke.
