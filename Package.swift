@@ -70,6 +70,12 @@ let package = Package(
         // Test support.
         .target(name: "EngineSimulator", dependencies: ["Engine", "Addressing"], path: "Tests/EngineSimulator", swiftSettings: settings),
 
+        // Ends well if a warm worker allocates nothing. A program, because that is a property of optimised code.
+        .executableTarget(
+            name: "AllocationCheck",
+            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
+            path: "Tests/AllocationCheck", swiftSettings: settings),
+
         // Tests, fast first.
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "AddressingTests", dependencies: ["Addressing"], swiftSettings: settings),
@@ -84,7 +90,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
-            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
+            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter"],
             swiftSettings: settings),
         .testTarget(name: "EndToEndTests", swiftSettings: settings),
     ]

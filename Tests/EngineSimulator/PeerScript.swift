@@ -42,6 +42,8 @@ package struct PeerScript: BitwiseCopyable, Sendable {
     package var varies = false
     /// Time between two steps, drawn from 0 to this.
     package var pauseNanosecondsMax: UInt64 = 0
+    /// Does not send its FIN before this time is over.
+    package var holdNanoseconds: UInt64 = 0
     /// Resets after this time, whatever has happened; 0 for never.
     package var patienceNanoseconds: UInt64 = 0
 

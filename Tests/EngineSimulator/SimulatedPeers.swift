@@ -67,7 +67,7 @@ extension SimulatedNetwork {
             peers[peer].wasDisturbed = ends[Int(end)].isDisturbed
             peers[peer].servedPort = listeners[index].address.port.rawValue
             schedulePeer(UInt32(peer), after: latency())
-            setPatience(peer)
+            setAlarms(peer)
         }
     }
 
@@ -79,9 +79,11 @@ extension SimulatedNetwork {
         events.insert(.peerStepped, index, at: time)
     }
 
-    private func setPatience(_ index: Int) {
+    private func setAlarms(_ index: Int) {
         let patience = peers[index].script.patienceNanoseconds
         if patience > 0 { events.insert(.peerStepped, UInt32(index), at: now &+ patience) }
+        let hold = peers[index].script.holdNanoseconds
+        if hold > 0 { events.insert(.peerStepped, UInt32(index), at: peers[index].beganAt &+ hold) }
     }
 
     func stepPeer(_ index: UInt32) {
@@ -99,7 +101,7 @@ extension SimulatedNetwork {
                 return
             case .done:
                 peers[index].state = .open
-                setPatience(index)
+                setAlarms(index)
             }
         case .open: break
         }
@@ -234,6 +236,7 @@ extension SimulatedNetwork {
         let unread = ends[Int(peer.end)].count > 0
         switch script.ending {
         case .finWhenSent:
+            if now &- peer.beganAt < script.holdNanoseconds { return }
             if hasSent, !peer.sentFin {
                 peers[index].sentFin = true
                 shutdownWrite(peer.end)

@@ -14,6 +14,11 @@ enum EngineKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
 
     /// Why the engine can't run here; asked for once, for it costs a ring.
     static let uringUnavailable = EngineProbe.probeUring()
+
+    /// Cancels the running test case where the kernel denies io_uring; `ExchangeTests` then says so with a test that is skipped.
+    static func requireUring() throws {
+        if let uringUnavailable { try Test.cancel("\(uringUnavailable)") }
+    }
 }
 
 /// A driver with the two queues around it and somebody to talk to. Every wait is bounded by the driver's own clock.
@@ -35,12 +40,16 @@ final class EngineUnderTest {
     /// - Parameters:
     ///   - buffers: of the pool. A ring holds some of them back, so "exhausted" means a little less there.
     ///   - completionsMax: completions an exchange can hand over.
-    init(_ kind: EngineKind, bufferSize: Int = 256, buffers: Int = 1024, completionsMax: Int = Limits.completionsMax) throws {
+    ///   - faults: of the simulated engine.
+    init(
+        _ kind: EngineKind, bufferSize: Int = 256, buffers: Int = 1024, completionsMax: Int = Limits.completionsMax,
+        faults: Faults = Faults()
+    ) throws {
         self.kind = kind
         completions = CompletionQueue(capacity: completionsMax)
         switch kind {
         case .ioUring:
-            if let reason = EngineKind.uringUnavailable { try Test.cancel("\(reason)") }
+            try EngineKind.requireUring()
             var settings = UringDriver.Settings()
             settings.bufferSize = bufferSize
             settings.buffers = buffers
@@ -54,7 +63,7 @@ final class EngineUnderTest {
             driver = EpollDriver(settings)
             network = nil
         case .simulated:
-            let network = SimulatedNetwork(seed: 1)
+            let network = SimulatedNetwork(seed: 1, faults: faults)
             var settings = SimulatedDriver.Settings()
             settings.bufferSize = bufferSize
             settings.buffers = buffers

@@ -5,6 +5,12 @@ import Testing
 
 /// The exchange itself: waiting, waking, and its bounds.
 struct ExchangeTests {
+    /// Skipped, with the reason, where the cases named io_uring do nothing.
+    @Test(.enabled(if: EngineKind.uringUnavailable == nil, "\(EngineKind.uringUnavailable.map(String.init(describing:)) ?? "")"))
+    func ioUringIsGrantedAndUnderTest() throws {
+        #expect(try EngineUnderTest(.ioUring).driver is UringDriver)
+    }
+
     @Test(arguments: EngineKind.allCases)
     func aWaitEndsWhenItsTimeIsOver(_ kind: EngineKind) throws {
         let engine = try EngineUnderTest(kind)
