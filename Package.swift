@@ -52,7 +52,7 @@ let package = Package(
         .target(
             name: "AdminServer",
             dependencies: [
-                "Addressing", "ControlPlane", "Forwarding", "Routing", hummingbird, logging,
+                "Forwarding", hummingbird, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -80,6 +80,7 @@ let package = Package(
         .testTarget(name: "ObjectSourcesTests", dependencies: ["ObjectSources", "ServiceModel"], swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "AdminServerTests", dependencies: ["AdminServer", "Forwarding"], swiftSettings: settings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "EngineSimulator", "Addressing"], swiftSettings: settings),
         .testTarget(
             name: "ForwardingTests", dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing"],
