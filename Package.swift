@@ -32,7 +32,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
-        .target(name: "CLinux"),
+        .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
         // Counts heap allocations per thread; linked into the program and into the test bundle.
         .target(name: "CAllocationCounter"),
 

@@ -1,201 +1,168 @@
-package import Addressing
+import Addressing
+import Engine
+import Glibc
 package import Routing
-
-/// What the data plane is told at start. All limits are per process.
-package struct DataPlaneSettings: Sendable {
-    /// Which engine the workers run on.
-    package enum EngineChoice: String, Sendable, CaseIterable {
-        /// io_uring where the kernel grants it, else epoll.
-        case auto
-        case ioUring = "io_uring"
-        case epoll
-    }
-
-    package var engine: EngineChoice = .auto
-    /// Worker threads; at least 1.
-    package var workers = 1
-    /// Whether each worker is bound to one of the allowed CPUs, in order.
-    package var pinsWorkers = false
-    /// How long one connect attempt may take before another endpoint is tried.
-    package var connectAttemptTimeout: Duration = .seconds(1)
-    /// How long all attempts of one connection may take together.
-    package var connectTimeout: Duration = .seconds(3)
-    /// Seed of the workers' generators; worker n uses `seed &+ n`.
-    package var seed: UInt64 = 0
-    /// Reads the calling thread's count of heap allocations since it began; nil where nobody counts.
-    package var allocationCount: (@Sendable () -> UInt64)?
-
-    package init() {}
-}
-
-/// Why the data plane could not start.
-package struct DataPlaneError: Error, CustomStringConvertible {
-    /// One sentence with the remedy: `io_uring is denied by seccomp; use --engine auto or epoll`.
-    package let description: String
-
-    package init(_ description: String) { self.description = description }
-}
-
-/// Which engine runs and why, for the line said at start.
-package struct EngineReport: Sendable, Equatable {
-    /// `io_uring` or `epoll`.
-    package let name: String
-    /// `6.18; multishot accept, buffer ring` or `io_uring denied by seccomp`.
-    package let reason: String
-
-    package init(name: String, reason: String) {
-        self.name = name
-        self.reason = reason
-    }
-}
-
-/// What became of one frontend after a snapshot was applied.
-package struct ListenerReport: Sendable {
-    package enum State: Sendable, Equatable {
-        case listening
-        /// The group is empty: there is no socket, so the kernel refuses clients.
-        case noEndpoints
-        /// The address can't be bound; the text says why and what to do.
-        case failed(String)
-    }
-
-    package let key: FrontendKey
-    package let service: ServicePortName
-    package let state: State
-
-    package init(key: FrontendKey, service: ServicePortName, state: State) {
-        self.key = key
-        self.service = service
-        self.state = state
-    }
-}
-
-/// Why a connection ended: PRODUCT's closed list, as far as this version can tell them apart.
-package enum CloseReason: UInt8, Sendable, CaseIterable {
-    case clientFin, serverFin, clientReset, serverReset
-    case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
-    case limitProcess, drain, clientLost, serverLost, `internal`
-
-    /// The word said in logs and statistics: `client-fin`.
-    package var name: String {
-        switch self {
-        case .clientFin: "client-fin"
-        case .serverFin: "server-fin"
-        case .clientReset: "client-reset"
-        case .serverReset: "server-reset"
-        case .connectRefused: "connect-refused"
-        case .connectTimeout: "connect-timeout"
-        case .connectUnreachable: "connect-unreachable"
-        case .noEndpoint: "no-endpoint"
-        case .noSourcePort: "no-source-port"
-        case .limitProcess: "limit-process"
-        case .drain: "drain"
-        case .clientLost: "client-lost"
-        case .serverLost: "server-lost"
-        case .internal: "internal"
-        }
-    }
-}
-
-/// A reading of every counter. Counters only rise, gauges are named `…Active`.
-package struct DataPlaneStatistics: Sendable, Codable {
-    package struct Worker: Sendable, Codable {
-        package var index = 0
-        /// The CPU the worker is bound to, or nil.
-        package var cpu: Int?
-        package var ticks: UInt64 = 0
-        package var systemCalls: UInt64 = 0
-        /// Heap allocations by the worker's thread since it began; nil where nobody counts.
-        package var allocations: UInt64?
-        package var connectionsAccepted: UInt64 = 0
-        package var connectionsActive: UInt64 = 0
-        package var listeners: UInt64 = 0
-        /// Times that accepting was paused for want of descriptors or connection slots.
-        package var acceptPauses: UInt64 = 0
-        /// Receives that found the buffer pool empty.
-        package var buffersExhausted: UInt64 = 0
-        package var staleCompletions: UInt64 = 0
-
-        package init() {}
-    }
-
-    package struct Endpoint: Sendable, Codable {
-        package var address = ""
-        /// `active` (in the group) or `removed` (only old connections are left).
-        package var state = "active"
-        package var connectionsActive: UInt64 = 0
-        package var connections: UInt64 = 0
-        package var connectFailures: UInt64 = 0
-
-        package init() {}
-    }
-
-    package struct Service: Sendable, Codable {
-        package var namespace = ""
-        package var name = ""
-        package var port = ""
-        package var transport = ""
-        package var connections: UInt64 = 0
-        package var connectionsActive: UInt64 = 0
-        package var bytesFromClients: UInt64 = 0
-        package var bytesToClients: UInt64 = 0
-        /// Connect attempts made after the first one of a connection had failed.
-        package var retries: UInt64 = 0
-        /// By `CloseReason.name`; reasons that never happened are left out.
-        package var closed: [String: UInt64] = [:]
-        package var endpoints: [Endpoint] = []
-
-        package init() {}
-    }
-
-    package struct Listener: Sendable, Codable {
-        /// `tcp 127.0.0.1:9300`.
-        package var frontend = ""
-        package var service = ""
-        /// `clusterIP`, `externalIP`, `loadBalancerIP` or `nodePort`.
-        package var origin = ""
-        /// `listening`, `no-endpoints` or `failed`.
-        package var state = ""
-        /// Why it failed; nil otherwise.
-        package var message: String?
-
-        package init() {}
-    }
-
-    package var engine = ""
-    package var engineReason = ""
-    /// Generation of the last snapshot that every worker acknowledged.
-    package var generation: UInt64 = 0
-    package var connectionsMax: UInt64 = 0
-    package var workers: [Worker] = []
-    package var listeners: [Listener] = []
-    package var services: [Service] = []
-
-    package init() {}
-}
+import Synchronization
 
 /// The running workers, seen from the control plane. The only door to them.
+///
+/// `apply` finds the delta between what the workers serve and a snapshot, and sends them that; statistics are read from the
+/// workers' counters without their help.
 package final class DataPlane: Sendable {
     package let engine: EngineReport
+    private let workers: [WorkerHandle]
+    private let state = Mutex(State())
+    private let connectionsMax: @Sendable () -> Int
+
+    /// What the workers serve, as far as they have acknowledged it.
+    fileprivate struct State {
+        var generation: UInt64 = 0
+        var served: [FrontendKey: ServedFrontend] = [:]
+        var reports: [ListenerReport] = []
+        var origins: [FrontendKey: Frontend.Origin] = [:]
+        var rows = CounterRows()
+        var isDraining = false
+    }
 
     /// Starts the workers. They listen on nothing yet.
     package init(settings: DataPlaneSettings) throws(DataPlaneError) {
-        throw DataPlaneError("not built yet")
+        precondition(settings.workers >= 1, "at least one worker")
+        var (name, reason) = try EngineSelection.choose(settings.engine)
+        let limit: @Sendable () -> Int = { DataPlane.connectionsWithin(openFiles: HostLimits.openFiles(), workers: settings.workers) }
+        connectionsMax = limit
+        do throws(DataPlaneError) {
+            workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
+        } catch {
+            guard settings.engine == .auto, name == .ioUring else { throw error }
+            // The probe's small ring was granted and a worker's was not: locked memory, most likely.
+            name = .epoll
+            reason = error.description
+            workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
+        }
+        engine = EngineReport(name: name.rawValue, reason: reason)
+    }
+
+    /// Connections that a limit of open files leaves room for: two descriptors each, some kept back.
+    package static func connectionsWithin(openFiles: Int, workers: Int) -> Int {
+        max(1, (openFiles - min(Limits.descriptorsReserved + 8 * workers, openFiles / 2)) / 2)
     }
 
     /// Makes the workers serve `snapshot` and nothing else; returns when every worker has acknowledged it. Connections that
-    /// exist are not touched. Calls must not overlap: one caller, in order of generation.
+    /// exist are not touched. Frontends that could not be opened before are tried again. Calls must not overlap: one caller, in
+    /// order of generation.
     ///
     /// - Returns: one report for each frontend of the snapshot, sorted by key.
-    package func apply(_ snapshot: RoutingSnapshot) async -> [ListenerReport] { [] }
+    package func apply(_ snapshot: RoutingSnapshot) async -> [ListenerReport] {
+        var failures: [FrontendKey: Int32] = [:]
+        let delta = state.withLock { state in state.delta(to: snapshot, workers: workers) }
+        var open: [ServedFrontend] = []
+        for served in delta.open {
+            let failure = HostLimits.probeBind(served.frontend.key.address)
+            if failure == 0 { open.append(served) } else { failures[served.frontend.key] = failure }
+        }
+        for worker in workers {
+            for (key, errno) in await worker.apply(open: open, replace: delta.replace, close: delta.close).failures where failures[key] == nil {
+                failures[key] = errno
+            }
+        }
+        // A frontend that one worker could not open is served by none: half of the connections would be enough to puzzle anybody.
+        let halfOpen = open.map(\.frontend.key).filter { failures[$0] != nil }
+        if !halfOpen.isEmpty {
+            for worker in workers { _ = await worker.apply(open: [], replace: [], close: halfOpen) }
+        }
+        return state.withLock { state in
+            for key in delta.close { state.served[key] = nil }
+            for served in delta.replace + open where failures[served.frontend.key] == nil {
+                state.served[served.frontend.key] = served
+            }
+            state.generation = snapshot.generation
+            state.origins = snapshot.frontends.mapValues(\.origin)
+            state.reports = snapshot.frontends.values.map { frontend in
+                let listening: ListenerReport.State = frontend.group.isEmpty ? .noEndpoints : .listening
+                let failed = failures[frontend.key].map { ListenerReport.State.failed(BindFailure.text(errno: $0, frontend.key)) }
+                return ListenerReport(key: frontend.key, service: frontend.group.service, state: failed ?? listening)
+            }.sorted { ($0.key.address, $0.key.transport.rawValue) < ($1.key.address, $1.key.transport.rawValue) }
+            return state.reports
+        }
+    }
 
     /// Stops accepting (accept queues are drained first), lets connections finish within `grace`, resets the rest, ends the
     /// workers. Returns the number of connections that had to be reset.
-    package func drain(grace: Duration) async -> Int { 0 }
+    package func drain(grace: Duration) async -> Int {
+        let isFirst = state.withLock { state in
+            defer { state.isDraining = true }
+            return !state.isDraining
+        }
+        guard isFirst else { return 0 }
+        for worker in workers { worker.post(.stopAccepting) }
+        let deadline = ContinuousClock.now + grace
+        // Two looks in a row: a connection may be between the accept queue and the count.
+        var looksIdle = 0
+        while ContinuousClock.now < deadline, looksIdle < 2 {
+            try? await Task.sleep(for: .milliseconds(10))
+            looksIdle = connectionsActive == 0 ? looksIdle + 1 : 0
+        }
+        let left = connectionsActive
+        for worker in workers {
+            if left > 0 { worker.post(.resetAll) }
+            worker.post(.stop)
+        }
+        for worker in workers { worker.join() }
+        return left
+    }
 
     /// Connections open now, on all workers.
-    package var connectionsActive: Int { 0 }
+    package var connectionsActive: Int {
+        workers.reduce(0) { $0 + Int($1.counters.read(row: Column.workerRow, column: Column.active)) }
+    }
 
     /// Reads all counters; cheap, from any thread.
-    package func statistics() -> DataPlaneStatistics { DataPlaneStatistics() }
+    package func statistics() -> DataPlaneStatistics {
+        var statistics = DataPlaneStatistics()
+        statistics.engine = engine.name
+        statistics.engineReason = engine.reason
+        statistics.connectionsMax = UInt64(connectionsMax())
+        statistics.workers = workers.map { $0.statistics() }
+        let tables = workers.map(\.counters)
+        state.withLock { state in
+            statistics.generation = state.generation
+            statistics.listeners = state.reports.map { report in
+                var listener = DataPlaneStatistics.Listener()
+                listener.frontend = report.key.description
+                listener.service = report.service.description
+                listener.origin = state.origins[report.key]?.rawValue ?? ""
+                switch report.state {
+                case .listening: listener.state = "listening"
+                case .noEndpoints: listener.state = "no-endpoints"
+                case .failed(let message):
+                    listener.state = "failed"
+                    listener.message = message
+                }
+                return listener
+            }
+            statistics.services = state.rows.statistics(tables)
+        }
+        return statistics
+    }
+}
+
+extension DataPlane.State {
+    /// What has to change for the workers to serve `snapshot`.
+    fileprivate mutating func delta(
+        to snapshot: RoutingSnapshot, workers: [WorkerHandle]
+    ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey]) {
+        rows.begin(workers.map(\.counters))
+        var open: [ServedFrontend] = []
+        var replace: [ServedFrontend] = []
+        for (key, frontend) in snapshot.frontends {
+            let rows = self.rows.assign(frontend.group)
+            guard !frontend.group.isEmpty, key.transport == .tcp else { continue }
+            let old = served[key]
+            if let old, old.frontend.group === frontend.group { continue }
+            let new = ServedFrontend(frontend: frontend, serviceRow: rows.service, endpointRows: rows.endpoints)
+            if old == nil { open.append(new) } else { replace.append(new) }
+        }
+        let close = served.keys.filter { snapshot.frontends[$0]?.group.isEmpty ?? true }
+        return (open, replace, Array(close))
+    }
 }

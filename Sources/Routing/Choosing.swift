@@ -80,12 +80,13 @@ package struct Tried: BitwiseCopyable, Sendable {
 
     package init() {}
 
-    package mutating func insert(_ endpoint: Endpoint) {
+    /// Remembers one more endpoint, by `Endpoint.identity`; nothing once `max` are held.
+    package mutating func insert(_ identity: UInt64) {
         switch count {
-        case 0: identities.0 = endpoint.identity
-        case 1: identities.1 = endpoint.identity
-        case 2: identities.2 = endpoint.identity
-        case 3: identities.3 = endpoint.identity
+        case 0: identities.0 = identity
+        case 1: identities.1 = identity
+        case 2: identities.2 = identity
+        case 3: identities.3 = identity
         default: return
         }
         count += 1
@@ -99,10 +100,10 @@ package struct Tried: BitwiseCopyable, Sendable {
 }
 
 extension EndpointGroup {
-    /// Chooses an endpoint that is not in `tried`, or nil when none is left. Allocates nothing.
+    /// Chooses an endpoint that is not in `tried`: its place in `endpoints`, or nil when none is left. Allocates nothing.
     ///
     /// - Parameter client: the client's address, needed for `.clientIP` only (IPv4-mapped addresses count as IPv4).
-    package func choose(client: IPAddress?, tried: Tried, random: inout RandomSource) -> Endpoint? {
+    package func choose(client: IPAddress?, tried: Tried, random: inout RandomSource) -> Int? {
         switch selection {
         case .random:
             return chooseAtRandom(tried: tried, random: &random)
@@ -112,15 +113,15 @@ extension EndpointGroup {
         }
     }
 
-    private func chooseAtRandom(tried: Tried, random: inout RandomSource) -> Endpoint? {
+    private func chooseAtRandom(tried: Tried, random: inout RandomSource) -> Int? {
         guard !endpoints.isEmpty else { return nil }
-        if tried.count == 0 { return endpoints[random.below(endpoints.count)] }
+        if tried.count == 0 { return random.below(endpoints.count) }
         var left = 0
         for endpoint in endpoints where !tried.contains(endpoint) { left += 1 }
         guard left > 0 else { return nil }
         var ordinal = random.below(left)
-        for endpoint in endpoints where !tried.contains(endpoint) {
-            if ordinal == 0 { return endpoint }
+        for index in endpoints.indices where !tried.contains(endpoints[index]) {
+            if ordinal == 0 { return index }
             ordinal -= 1
         }
         return nil
@@ -128,14 +129,14 @@ extension EndpointGroup {
 
     /// Highest random weight (Thaler and Ravishankar 1998): each endpoint scores by a hash of client, Service port and
     /// endpoint; the best wins. A removed endpoint moves only its own clients; ties go to the lower address.
-    private func chooseByRendezvous(client: IPAddress, tried: Tried) -> Endpoint? {
+    private func chooseByRendezvous(client: IPAddress, tried: Tried) -> Int? {
         let key = Mixer.hash(of: client) ^ identity
-        var best: Endpoint?
+        var best: Int?
         var bestScore: UInt64 = 0
-        for endpoint in endpoints where !tried.contains(endpoint) {
-            let score = Mixer.mix(key ^ endpoint.identity)
+        for index in endpoints.indices where !tried.contains(endpoints[index]) {
+            let score = Mixer.mix(key ^ endpoints[index].identity)
             if best == nil || score > bestScore {
-                best = endpoint
+                best = index
                 bestScore = score
             }
         }

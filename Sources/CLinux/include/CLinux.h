@@ -1,3 +1,32 @@
+// What Swift can't import from the system's headers: function-like macros, and atomic access to memory that the kernel
+// shares. No logic; a line here needs a reason why Swift can't say it.
 #pragma once
-#define _GNU_SOURCE
+#include <linux/filter.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+// Ring heads and tails are shared with the kernel: io_uring(7) asks for acquire loads and release stores.
+static inline uint32_t ringway_load_acquire(const uint32_t *_Nonnull address) { return __atomic_load_n(address, __ATOMIC_ACQUIRE); }
+static inline void ringway_store_release(uint32_t *_Nonnull address, uint32_t value) {
+    __atomic_store_n(address, value, __ATOMIC_RELEASE);
+}
+
+// Counters have one writer and any number of readers (DESIGN, rule 12).
+static inline uint64_t ringway_load_relaxed(const uint64_t *_Nonnull address) { return __atomic_load_n(address, __ATOMIC_RELAXED); }
+static inline void ringway_store_relaxed(uint64_t *_Nonnull address, uint64_t value) {
+    __atomic_store_n(address, value, __ATOMIC_RELAXED);
+}
+
+// cpu_set_t exists only under _GNU_SOURCE, which Swift's importer does not define. A mask is an array of 64-bit words; the
+// calling thread is meant. Both return 0, or -1 with errno.
+int ringway_set_affinity(const uint64_t *_Nonnull mask, size_t bytes);
+int ringway_get_affinity(uint64_t *_Nonnull mask, size_t bytes);
+
+// Declared only under _GNU_SOURCE, too.
+int accept4(int descriptor, struct sockaddr *_Nullable address, socklen_t *_Nullable length, int flags);
+#include <pthread.h>
+int pthread_setname_np(pthread_t thread, const char *_Nonnull name);

@@ -1,0 +1,59 @@
+package import Addressing
+
+/// One of the interchangeable engines under a worker. Belongs to one thread.
+///
+/// The contract is completion; `Submission` states the rules. The synchronous calls are the ones that never block and are
+/// made at most a few times per connection.
+package protocol Driver: AnyObject {
+    /// The pool that received bytes live in. Shared by driver and caller, both on the worker's thread.
+    var buffers: BufferPool { get }
+
+    /// System calls made so far, those of the synchronous calls included.
+    var systemCalls: UInt64 { get }
+
+    /// Ends a wait in `exchange` from any thread; `OperationToken.wakeUp` completes.
+    var wakeUp: WakeUp { get }
+
+    /// CLOCK_MONOTONIC in nanoseconds; the simulated driver has its own time.
+    func monotonicNanoseconds() -> UInt64
+
+    /// Opens a listening TCP socket with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY (inherited by what it accepts).
+    func openListener(_ address: SocketAddress, backlog: Int32) -> Opened
+
+    /// Opens a TCP socket with TCP_NODELAY for a connect.
+    func openStream(_ family: IPAddress.Family) -> Opened
+
+    /// The address of the other side of a connected socket, or nil when it is gone.
+    func peerAddress(of socket: SocketID) -> IPAddress?
+
+    /// Makes a listener drop what arrives for it from now on, so that its accept queue can be emptied before it is closed:
+    /// closing resets what is queued.
+    func stopArrivals(_ listener: SocketID)
+
+    /// Takes one connection from a listener's queue, on which no accept may be pending; error EAGAIN when it is empty.
+    func acceptQueued(_ listener: SocketID) -> Opened
+
+    /// Takes all of `submissions`, waits until something completes or the time is over, and fills `completions`.
+    ///
+    /// - Parameters:
+    ///   - completions: empty on entry. What does not fit stays for the next call.
+    ///   - waitNanoseconds: 0 doesn't wait; `.max` waits for ever. Not waited when something is ready.
+    func exchange(_ submissions: inout SubmissionQueue, _ completions: inout CompletionQueue, waitNanoseconds: UInt64)
+}
+
+/// What a call that opens a socket came to.
+package struct Opened: BitwiseCopyable, Sendable {
+    package let socket: SocketID
+    /// 0, or the errno.
+    package let error: Int32
+
+    package init(socket: SocketID) {
+        self.socket = socket
+        error = 0
+    }
+
+    package init(error: Int32) {
+        socket = .none
+        self.error = error
+    }
+}

@@ -1,0 +1,373 @@
+package import Addressing
+import CLinux
+import CLiburing
+import Glibc
+
+/// The io_uring driver: SINGLE_ISSUER and DEFER_TASKRUN, multishot accept, multishot receive over a ring of provided
+/// buffers, one `io_uring_enter` per exchange.
+///
+/// Memory the kernel can see: the rings, the buffer ring, the pool, and one `Scratch` per submission entry. All are mapped at
+/// init and unmapped after the ring is closed. A pointer in an entry points only into these.
+@safe
+package final class UringDriver: Driver {
+    package let buffers: BufferPool
+    package let wakeUp = WakeUp()
+    private var sockets = KernelSockets()
+
+    private let ring: UnsafeMutablePointer<io_uring>
+    private let bufferRing: UnsafeMutablePointer<io_uring_buf_ring>
+    private let bufferRingBytes: Int
+    private let bufferRingEntries: Int
+    private let scratch: UnsafeMutablePointer<Scratch>
+    private let directSendsMax: Int
+
+    // The rings' addresses and masks, constant after set-up.
+    private let submissionEntries: UnsafeMutablePointer<io_uring_sqe>
+    private let submissionHead: UnsafeMutablePointer<UInt32>
+    private let submissionTail: UnsafeMutablePointer<UInt32>
+    private let submissionMask: UInt32
+    private let completionEntries: UnsafeMutablePointer<io_uring_cqe>
+    private let completionHead: UnsafeMutablePointer<UInt32>
+    private let completionTail: UnsafeMutablePointer<UInt32>
+    private let completionMask: UInt32
+
+    /// Entries written, published to the kernel at the next enter.
+    private var nextEntry: UInt32
+    /// Buffers that stand in the buffer ring, the kernel's for now.
+    private var buffersLent = 0
+
+    /// Arguments that an entry points to. They must live until the entry is submitted (the kernel copies addresses, message
+    /// headers and vectors at submission), which is before its place in the ring is used again.
+    @unsafe private struct Scratch {
+        var address: sockaddr_storage
+        var message: msghdr
+        var vectors: InlineArray<16, iovec>
+    }
+
+    /// The shape of a driver's memory.
+    package struct Settings: Sendable {
+        /// Bytes of a buffer.
+        package var bufferSize = 4096
+        /// Buffers of the pool; what is not in the ring serves queues.
+        package var buffers = 32_768
+        /// Buffers the kernel may fill at a time; a power of two. Small enough to stay in the second-level cache.
+        package var bufferRingEntries = 256
+        /// Up to this many sends of one exchange are made by send(2) at once: a ring of few entries costs more than it saves.
+        package var directSendsMax = 2
+
+        package init() {}
+    }
+
+    /// Sets a ring up on the calling thread, which must be the one that calls `exchange`.
+    package init(_ settings: Settings = Settings()) throws(UringUnavailable) {
+        precondition(settings.buffers > settings.bufferRingEntries, "the pool must hold more than the ring")
+        var parameters = io_uring_params()
+        // SUBMIT_ALL: one bad entry must not keep back those behind it.
+        parameters.flags =
+            UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN) | UInt32(IORING_SETUP_SUBMIT_ALL)
+            | UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_CLAMP)
+        parameters.cq_entries = Limits.completionRingEntries
+        let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+        unsafe ring.initialize(to: io_uring())
+        let result = unsafe io_uring_queue_init_params(Limits.submissionRingEntries, ring, &parameters)
+        guard result == 0 else {
+            unsafe ring.deallocate()
+            throw UringUnavailable.setup(errno: -result)
+        }
+        let needed = UInt32(IORING_FEAT_NODROP) | UInt32(IORING_FEAT_EXT_ARG) | UInt32(IORING_FEAT_CQE_SKIP)
+        guard parameters.features & needed == needed else {
+            unsafe io_uring_queue_exit(ring)
+            unsafe ring.deallocate()
+            throw .features
+        }
+        // Saves the look-up of the ring's descriptor on every enter; without it the plain descriptor serves.
+        _ = unsafe io_uring_register_ring_fd(ring)
+
+        bufferRingEntries = settings.bufferRingEntries
+        bufferRingBytes = settings.bufferRingEntries * MemoryLayout<io_uring_buf>.stride
+        unsafe bufferRing = mapZeroed(bufferRingBytes).bindMemory(to: io_uring_buf_ring.self, capacity: 1)
+        var registration = io_uring_buf_reg()
+        registration.ring_addr = UInt64(UInt(bitPattern: unsafe bufferRing))
+        registration.ring_entries = UInt32(settings.bufferRingEntries)
+        let registered = unsafe io_uring_register_buf_ring(ring, &registration, 0)
+        guard registered == 0 else {
+            unsafe munmap(bufferRing, bufferRingBytes)
+            unsafe io_uring_queue_exit(ring)
+            unsafe ring.deallocate()
+            throw .bufferRing(errno: -registered)
+        }
+        unsafe self.ring = ring
+        unsafe submissionEntries = ring.pointee.sq.sqes
+        unsafe submissionHead = ring.pointee.sq.khead
+        unsafe submissionTail = ring.pointee.sq.ktail
+        unsafe submissionMask = ring.pointee.sq.ring_mask
+        unsafe completionEntries = ring.pointee.cq.cqes
+        unsafe completionHead = ring.pointee.cq.khead
+        unsafe completionTail = ring.pointee.cq.ktail
+        unsafe completionMask = ring.pointee.cq.ring_mask
+        unsafe nextEntry = ringway_load_acquire(ring.pointee.sq.ktail)
+        let entries = Int(unsafe ring.pointee.sq.ring_entries)
+        unsafe scratch = mapZeroed(entries * MemoryLayout<Scratch>.stride).bindMemory(to: Scratch.self, capacity: entries)
+        directSendsMax = settings.directSendsMax
+        buffers = BufferPool(bufferSize: settings.bufferSize, capacity: settings.buffers)
+        lendBuffers()
+        armWakeUp()
+    }
+
+    deinit {
+        // The ring goes first: after it nothing in the kernel points into our memory.
+        let entries = Int(unsafe ring.pointee.sq.ring_entries)
+        unsafe io_uring_queue_exit(ring)
+        unsafe ring.deallocate()
+        unsafe munmap(bufferRing, bufferRingBytes)
+        unsafe munmap(scratch, entries * MemoryLayout<Scratch>.stride)
+    }
+
+    package var systemCalls: UInt64 { sockets.systemCalls }
+
+    package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
+
+    package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened { sockets.openListener(address, backlog: backlog) }
+    package func openStream(_ family: IPAddress.Family) -> Opened { sockets.openStream(family) }
+    package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
+    package func stopArrivals(_ listener: SocketID) { sockets.stopArrivals(listener) }
+    package func acceptQueued(_ listener: SocketID) -> Opened { sockets.acceptQueued(listener) }
+
+    /// Takes over a connected descriptor that somebody else opened; for tests and the self-test.
+    package func adopt(descriptor: Int32) -> Opened { sockets.adopt(descriptor) }
+
+    /// The kernel's list of opcodes, to be freed by the caller; nil when it has none to give.
+    func probeOperations() -> UnsafeMutablePointer<io_uring_probe>? { unsafe io_uring_get_probe_ring(ring) }
+
+    // MARK: - Exchange
+
+    package func exchange(_ submissions: inout SubmissionQueue, _ completions: inout CompletionQueue, waitNanoseconds: UInt64) {
+        precondition(completions.isEmpty, "completions of the last exchange were not handled")
+        var sends = 0
+        for index in 0..<submissions.count where submissions[index].operation == .send { sends &+= 1 }
+        let sendsDirectly = sends <= directSendsMax
+        for index in 0..<submissions.count {
+            submit(submissions[index], sendsDirectly: sendsDirectly, &completions)
+        }
+        submissions.removeAll()
+        lendBuffers()
+
+        let ready = unsafe ringway_load_acquire(completionTail) != completionHead.pointee
+        let pending = unsafe nextEntry &- ringway_load_acquire(submissionHead)
+        if pending > 0 || completions.isEmpty && !ready {
+            let waits = completions.isEmpty && !ready && waitNanoseconds > 0
+            enter(pending, minimum: waits ? 1 : 0, waitNanoseconds: waitNanoseconds)
+        }
+        takeCompletions(&completions)
+    }
+
+    private func takeCompletions(_ completions: inout CompletionQueue) {
+        var head = unsafe completionHead.pointee
+        let tail = unsafe ringway_load_acquire(completionTail)
+        while head != tail, completions.room > 0 {
+            deliver(unsafe completionEntries[Int(head & completionMask)], &completions)
+            head &+= 1
+        }
+        unsafe ringway_store_release(completionHead, head)
+    }
+
+    /// io_uring_enter(2): publishes what was written, waits for `minimum` completions.
+    private func enter(_ pending: UInt32, minimum: UInt32, waitNanoseconds: UInt64) {
+        unsafe ringway_store_release(submissionTail, nextEntry)
+        var flags = UInt32(IORING_ENTER_GETEVENTS)
+        let descriptor = UInt32(bitPattern: unsafe ring.pointee.enter_ring_fd)
+        // liburing 2.3 says in `int_flags` whether enter_ring_fd is an index of registered rings.
+        if unsafe ring.pointee.int_flags & 1 != 0 { flags |= UInt32(IORING_ENTER_REGISTERED_RING) }
+        sockets.systemCalls &+= 1
+        let result: Int32
+        if minimum > 0, waitNanoseconds != .max {
+            var time = __kernel_timespec(
+                tv_sec: Int64(waitNanoseconds / 1_000_000_000), tv_nsec: Int64(waitNanoseconds % 1_000_000_000))
+            result = unsafe withUnsafePointer(to: &time) { time in
+                var argument = io_uring_getevents_arg()
+                argument.ts = UInt64(UInt(bitPattern: time))
+                return unsafe withUnsafeMutableBytes(of: &argument) { bytes in
+                    unsafe io_uring_enter2(
+                        descriptor, pending, minimum, flags | UInt32(IORING_ENTER_EXT_ARG),
+                        bytes.baseAddress!.assumingMemoryBound(to: sigset_t.self), bytes.count)
+                }
+            }
+        } else {
+            result = io_uring_enter2(descriptor, pending, minimum, flags, nil, 0)
+        }
+        switch -result {
+        case _ where result >= 0: break
+        case EINTR, ETIME: break
+        // The completion ring is full or the kernel short of memory: what is there is taken, the rest is tried next tick.
+        case EBUSY, EAGAIN, ENOMEM: break
+        default: fatalError("io_uring_enter: errno \(-result)")
+        }
+    }
+
+    // MARK: - Submissions
+
+    private func submit(_ submission: Submission, sendsDirectly: Bool, _ completions: inout CompletionQueue) {
+        switch submission.operation {
+        case .shutdownWrite:
+            // Not through the ring: IORING_OP_SHUTDOWN is always handed to a kernel worker thread.
+            sockets.shutdownWrite(submission.socket)
+            return
+        case .close, .closeWithReset:
+            close(submission)
+            return
+        case .send where sendsDirectly:
+            if sendDirectly(submission, &completions) { return }
+        default: break
+        }
+        guard let descriptor = sockets.descriptor(of: submission.socket) else {
+            preconditionFailure("\(submission.operation) on a socket that is not open")
+        }
+        let (entry, scratch) = unsafe nextSubmission()
+        switch submission.operation {
+        case .accept:
+            unsafe io_uring_prep_multishot_accept(entry, descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
+        case .acceptOne:
+            unsafe io_uring_prep_accept(entry, descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
+        case .connect:
+            unsafe withUnsafeMutableBytes(of: &scratch.pointee.address) { target in
+                let length = unsafe submission.address!.encode(into: target.baseAddress!)
+                unsafe io_uring_prep_connect(
+                    entry, descriptor, UnsafePointer(target.baseAddress!.assumingMemoryBound(to: sockaddr.self)), length)
+            }
+        case .receive:
+            unsafe io_uring_prep_recv_multishot(entry, descriptor, nil, 0, 0)
+            unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_BUFFER_SELECT)
+            unsafe entry.pointee.buf_group = 0
+        case .send:
+            if submission.bufferCount == 1 {
+                let record = buffers[submission.buffer]
+                unsafe io_uring_prep_send(
+                    entry, descriptor, buffers.address(of: submission.buffer) + Int(record.offset), Int(record.length),
+                    Int32(MSG_NOSIGNAL))
+            } else {
+                unsafe gather(submission, into: scratch)
+                unsafe io_uring_prep_sendmsg(entry, descriptor, &scratch.pointee.message, UInt32(MSG_NOSIGNAL))
+            }
+        case .cancel:
+            let target = mark(submission.token, on: submission.socket)
+            unsafe io_uring_prep_cancel64(entry, target.rawValue, 0)
+            unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
+            unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
+            return
+        case .shutdownWrite, .close, .closeWithReset: preconditionFailure("handled above")
+        }
+        unsafe entry.pointee.user_data = mark(submission.token, on: submission.socket).rawValue
+    }
+
+    /// Tries send(2) at once; false when the socket is full, and then the ring waits for it.
+    private func sendDirectly(_ submission: Submission, _ completions: inout CompletionQueue) -> Bool {
+        guard let descriptor = sockets.descriptor(of: submission.socket) else {
+            preconditionFailure("send on a socket that is not open")
+        }
+        sockets.systemCalls &+= 1
+        let result = sendNow(descriptor, submission, from: buffers)
+        if result < 0, errno == EAGAIN || errno == EINTR { return false }
+        completions.append(Completion(token: submission.token, result: result < 0 ? -errno : Int32(truncatingIfNeeded: result)))
+        return true
+    }
+
+    private func close(_ submission: Submission) {
+        guard let descriptor = sockets.release(submission.socket) else {
+            preconditionFailure("close of a socket that is not open")
+        }
+        if submission.operation == .closeWithReset { sockets.setLingerZero(descriptor) }
+        let (entry, _) = unsafe nextSubmission()
+        unsafe io_uring_prep_close(entry, descriptor)
+        unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
+        unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
+    }
+
+    /// The next free entry and the memory for its arguments. A full ring is submitted first, without waiting.
+    private func nextSubmission() -> (UnsafeMutablePointer<io_uring_sqe>, UnsafeMutablePointer<Scratch>) {
+        var attempts = 0
+        while unsafe nextEntry &- ringway_load_acquire(submissionHead) > submissionMask {
+            precondition(attempts < 1000, "io_uring takes no submissions")
+            attempts += 1
+            enter(nextEntry &- (unsafe ringway_load_acquire(submissionHead)), minimum: 0, waitNanoseconds: 0)
+        }
+        let index = Int(nextEntry & submissionMask)
+        nextEntry &+= 1
+        return unsafe (submissionEntries + index, scratch + index)
+    }
+
+    private func gather(_ submission: Submission, into scratch: UnsafeMutablePointer<Scratch>) {
+        let vectors = unsafe UnsafeMutableRawPointer(scratch).advanced(by: MemoryLayout<Scratch>.offset(of: \.vectors)!)
+            .assumingMemoryBound(to: iovec.self)
+        unsafe fillVectors(vectors, submission, from: buffers)
+        unsafe scratch.pointee.message = msghdr()
+        unsafe scratch.pointee.message.msg_iov = vectors
+        unsafe scratch.pointee.message.msg_iovlen = Int(submission.bufferCount)
+    }
+
+    /// Completions of an accept carry a descriptor, which only the driver may see, so its tokens are marked in the kind.
+    private func mark(_ token: OperationToken, on socket: SocketID) -> OperationToken {
+        sockets.isListener(socket) ? OperationToken(rawValue: token.rawValue | Self.acceptMark) : token
+    }
+
+    private static let acceptMark = UInt64(OperationToken.reservedKinds) << 56
+
+    /// Fills the buffer ring up from the pool. The tail is stored once: the kernel sees all or none.
+    private func lendBuffers() {
+        guard buffersLent < bufferRingEntries else { return }
+        let mask = io_uring_buf_ring_mask(UInt32(bufferRingEntries))
+        var added: Int32 = 0
+        while buffersLent < bufferRingEntries, let buffer = buffers.take() {
+            unsafe io_uring_buf_ring_add(
+                bufferRing, buffers.address(of: buffer), UInt32(buffers.bufferSize), buffer.rawValue, mask, added)
+            added &+= 1
+            buffersLent &+= 1
+        }
+        unsafe io_uring_buf_ring_advance(bufferRing, added)
+    }
+
+    private func armWakeUp() {
+        let (entry, _) = unsafe nextSubmission()
+        unsafe io_uring_prep_poll_multishot(entry, wakeUp.descriptor, UInt32(POLLIN))
+        unsafe entry.pointee.user_data = OperationToken.wakeUp.rawValue
+    }
+
+    // MARK: - Completions
+
+    private func deliver(_ entry: io_uring_cqe, _ completions: inout CompletionQueue) {
+        let token = OperationToken(rawValue: entry.user_data)
+        let more = entry.flags & UInt32(IORING_CQE_F_MORE) != 0
+        if token == .discarded { return }
+        if token == .wakeUp {
+            wakeUp.clear()
+            sockets.systemCalls &+= 1
+            if !more { armWakeUp() }
+            completions.append(Completion(token: .wakeUp, result: 0))
+            return
+        }
+        if token.kind >= OperationToken.reservedKinds {
+            deliverAccept(OperationToken(rawValue: token.rawValue & ~Self.acceptMark), entry.res, more: more, &completions)
+            return
+        }
+        guard entry.flags & UInt32(IORING_CQE_F_BUFFER) != 0 else {
+            completions.append(Completion(token: token, result: entry.res, more: more))
+            return
+        }
+        let buffer = BufferID(rawValue: UInt16(truncatingIfNeeded: entry.flags >> UInt32(IORING_CQE_BUFFER_SHIFT)))
+        buffersLent &-= 1
+        if entry.res > 0 {
+            completions.append(Completion(token: token, result: entry.res, buffer: buffer, more: more))
+        } else {
+            buffers.release(buffer)
+            completions.append(Completion(token: token, result: entry.res, more: more))
+        }
+    }
+
+    private func deliverAccept(_ token: OperationToken, _ result: Int32, more: Bool, _ completions: inout CompletionQueue) {
+        guard result >= 0 else {
+            completions.append(Completion(token: token, result: result, more: more))
+            return
+        }
+        let opened = sockets.adopt(result)
+        completions.append(Completion(token: token, result: -opened.error, more: more, socket: opened.socket))
+    }
+}

@@ -1,0 +1,195 @@
+import Addressing
+import CLinux
+import Glibc
+
+/// The descriptors a kernel driver holds, by number, with the generation each was opened in; and the socket calls that both
+/// kernel drivers make at once. Every descriptor in the table is owned by it.
+struct KernelSockets: ~Copyable {
+    struct Row: BitwiseCopyable {
+        var generation: UInt32
+        var isOpen: Bool
+        var isListener: Bool
+    }
+
+    private var rows: FixedTable<Row>
+    /// System calls made so far, by this table and by the driver around it.
+    var systemCalls: UInt64 = 0
+
+    init() {
+        rows = FixedTable(zeroedCapacity: Limits.descriptorsMax)
+    }
+
+    deinit {
+        for index in 0..<rows.capacity where rows[index].isOpen { closeDescriptor(Int32(index)) }
+    }
+
+    /// The open descriptor behind an identifier; nil for a stale one.
+    func descriptor(of socket: SocketID) -> Int32? {
+        guard socket.index < UInt32(rows.capacity) else { return nil }
+        let row = rows[Int(socket.index)]
+        return row.isOpen && row.generation == socket.generation ? Int32(bitPattern: socket.index) : nil
+    }
+
+    func isListener(_ socket: SocketID) -> Bool {
+        descriptor(of: socket) != nil && rows[Int(socket.index)].isListener
+    }
+
+    /// Takes over an open descriptor. One beyond the table is closed: as if there were no more descriptors (EMFILE).
+    mutating func adopt(_ descriptor: Int32, isListener: Bool = false) -> Opened {
+        guard descriptor < Int32(rows.capacity) else {
+            closeDescriptor(descriptor)
+            return Opened(error: EMFILE)
+        }
+        let index = Int(descriptor)
+        precondition(!rows[index].isOpen, "a descriptor is open twice")
+        rows[index].generation &+= 1
+        rows[index].isOpen = true
+        rows[index].isListener = isListener
+        return Opened(socket: SocketID(index: UInt32(bitPattern: descriptor), generation: rows[index].generation))
+    }
+
+    /// Gives up ownership: the caller closes the descriptor, by close(2) or through the ring. nil for a stale identifier.
+    mutating func release(_ socket: SocketID) -> Int32? {
+        guard let descriptor = descriptor(of: socket) else { return nil }
+        rows[Int(socket.index)].isOpen = false
+        return descriptor
+    }
+
+    mutating func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
+        let descriptor = openSocket(address.address.family)
+        guard descriptor >= 0 else { return Opened(error: errno) }
+        var failure: Int32 = 0
+        func check(_ result: Int32) { if result != 0, failure == 0 { failure = errno } }
+        check(set(descriptor, SOL_SOCKET, SO_REUSEADDR, 1))
+        check(set(descriptor, SOL_SOCKET, SO_REUSEPORT, 1))
+        // Accepted sockets inherit it: one call for the listener in place of one for each connection.
+        check(set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1))
+        if address.address.family == .ipv6 { check(set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)) }
+        systemCalls &+= 2
+        check(unsafe withKernelAddress(of: address) { unsafe bind(descriptor, $0, $1) })
+        if failure == 0 { check(listen(descriptor, backlog)) }
+        guard failure == 0 else {
+            closeDescriptor(descriptor)
+            return Opened(error: failure)
+        }
+        return adopt(descriptor, isListener: true)
+    }
+
+    mutating func openStream(_ family: IPAddress.Family) -> Opened {
+        let descriptor = openSocket(family)
+        guard descriptor >= 0 else { return Opened(error: errno) }
+        _ = set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        return adopt(descriptor)
+    }
+
+    mutating func peerAddress(of socket: SocketID) -> IPAddress? {
+        guard let descriptor = descriptor(of: socket) else { return nil }
+        systemCalls &+= 1
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return unsafe withUnsafeMutableBytes(of: &storage) { bytes -> IPAddress? in
+            let base = unsafe bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
+            guard unsafe getpeername(descriptor, base, &length) == 0 else { return nil }
+            return unsafe IPAddress(kernelAddress: UnsafeRawBufferPointer(bytes))
+        }
+    }
+
+    mutating func stopArrivals(_ listener: SocketID) {
+        guard let descriptor = descriptor(of: listener) else { return }
+        systemCalls &+= 1
+        // A classic BPF program of one instruction: return 0, keep no byte of the packet. SYNs vanish; the queue stays.
+        var drop = sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0)
+        unsafe withUnsafeMutablePointer(to: &drop) { instruction in
+            var program = unsafe sock_fprog(len: 1, filter: instruction)
+            _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
+        }
+    }
+
+    mutating func acceptQueued(_ listener: SocketID) -> Opened {
+        guard let descriptor = descriptor(of: listener) else { return Opened(error: EBADF) }
+        while true {
+            systemCalls &+= 1
+            let accepted = accept4(descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
+            if accepted >= 0 { return adopt(accepted) }
+            // accept(2): the network errors of a connection that died in the queue are passed on; the next may be well.
+            switch errno {
+            case EINTR, ECONNABORTED, ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH: continue
+            default: return Opened(error: errno)
+            }
+        }
+    }
+
+    /// shutdown(2) of the write side. ENOTCONN, from a peer that has reset already, is no error.
+    mutating func shutdownWrite(_ socket: SocketID) {
+        guard let descriptor = descriptor(of: socket) else { return }
+        systemCalls &+= 1
+        _ = shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// Makes the close that follows send RST and drop what is queued.
+    mutating func setLingerZero(_ descriptor: Int32) {
+        systemCalls &+= 1
+        var value = linger(l_onoff: 1, l_linger: 0)
+        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    private mutating func openSocket(_ family: IPAddress.Family) -> Int32 {
+        systemCalls &+= 1
+        let domain = family == .ipv4 ? AF_INET : AF_INET6
+        return socket(domain, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    }
+
+    private mutating func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) -> Int32 {
+        systemCalls &+= 1
+        var value = value
+        return unsafe setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+}
+
+/// Encodes `address` for a call that takes a sockaddr; the pointer is valid inside `body` only.
+func withKernelAddress<Result>(of address: SocketAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    var storage = sockaddr_storage()
+    return unsafe withUnsafeMutableBytes(of: &storage) { bytes in
+        let length = unsafe address.encode(into: bytes.baseAddress!)
+        return unsafe body(UnsafePointer(bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)), length)
+    }
+}
+
+extension SocketAddress {
+    /// Writes a sockaddr_in or sockaddr_in6 to zeroed or old memory of at least 28 bytes; answers its length.
+    func encode(into target: UnsafeMutableRawPointer) -> socklen_t {
+        switch address.family {
+        case .ipv4:
+            let value = sockaddr_in(
+                sin_family: sa_family_t(AF_INET), sin_port: port.rawValue.bigEndian,
+                sin_addr: in_addr(s_addr: UInt32(truncatingIfNeeded: address.low).bigEndian), sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
+            unsafe target.storeBytes(of: value, as: sockaddr_in.self)
+            return socklen_t(MemoryLayout<sockaddr_in>.size)
+        case .ipv6:
+            var value = sockaddr_in6()
+            value.sin6_family = sa_family_t(AF_INET6)
+            value.sin6_port = port.rawValue.bigEndian
+            unsafe withUnsafeMutableBytes(of: &value.sin6_addr) { bytes in
+                unsafe bytes.storeBytes(of: address.high.bigEndian, toByteOffset: 0, as: UInt64.self)
+                unsafe bytes.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+            }
+            unsafe target.storeBytes(of: value, as: sockaddr_in6.self)
+            return socklen_t(MemoryLayout<sockaddr_in6>.size)
+        }
+    }
+}
+
+extension IPAddress {
+    /// Reads the address of a sockaddr_in or sockaddr_in6; nil for another family.
+    init?(kernelAddress bytes: UnsafeRawBufferPointer) {
+        switch Int32(unsafe bytes.loadUnaligned(as: sa_family_t.self)) {
+        case AF_INET:
+            self.init(ipv4: UInt32(bigEndian: unsafe bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
+        case AF_INET6:
+            self.init(
+                ipv6High: UInt64(bigEndian: unsafe bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+                low: UInt64(bigEndian: unsafe bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self)))
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import Addressing
+import Engine
+import Routing
+
+/// Which row of the workers' counters belongs to which Service port and endpoint. Rows are kept as long as they are named by
+/// a snapshot or count an open connection, and are the same on every worker.
+struct CounterRows {
+    private struct Key: Hashable {
+        let service: ServicePortName
+        /// nil for the Service port's own row.
+        let endpoint: Endpoint?
+    }
+
+    private struct Row {
+        let number: Int
+        var isCurrent: Bool
+    }
+
+    private var rows: [Key: Row] = [:]
+    private var free: [Int] = []
+    private var next = Column.firstFreeRow
+    /// What rows had counted before they were given to their present owner: a worker's cells can't be cleared from here.
+    private var bases: [Int: [UInt64]] = [:]
+    private var tables: [CounterTable] = []
+
+    /// Starts a new assignment: rows that nobody asks for again and that count no open connection become free at the next one.
+    mutating func begin(_ tables: [CounterTable]) {
+        self.tables = tables
+        for (key, row) in rows {
+            if !row.isCurrent, sum(row.number, Column.connectionsActive) == 0 {
+                free.append(row.number)
+                rows[key] = nil
+            } else {
+                rows[key]?.isCurrent = false
+            }
+        }
+    }
+
+    /// The rows of a group's Service port and endpoints.
+    mutating func assign(_ group: EndpointGroup) -> (service: Int, endpoints: [Int]) {
+        let service = row(Key(service: group.service, endpoint: nil))
+        return (service, group.endpoints.map { row(Key(service: group.service, endpoint: $0)) })
+    }
+
+    private mutating func row(_ key: Key) -> Int {
+        if let row = rows[key] {
+            rows[key]?.isCurrent = true
+            return row.number
+        }
+        let number: Int
+        if let reused = free.popLast() {
+            number = reused
+        } else if next < Limits.counterRowsMax {
+            number = next
+            next += 1
+        } else {
+            return Column.overflowRow
+        }
+        bases[number] = (0..<Column.count).map { sum(number, $0) }
+        rows[key] = Row(number: number, isCurrent: true)
+        return number
+    }
+
+    private func sum(_ row: Int, _ column: Int) -> UInt64 {
+        tables.reduce(0) { $0 &+ $1.read(row: row, column: column) }
+    }
+
+    private func count(_ row: Int, _ column: Int) -> UInt64 { sum(row, column) &- (bases[row]?[column] ?? 0) }
+
+    /// A reading of every Service port, sorted by name.
+    func statistics(_ tables: [CounterTable]) -> [DataPlaneStatistics.Service] {
+        guard !tables.isEmpty, !self.tables.isEmpty else { return [] }
+        var endpoints: [ServicePortName: [DataPlaneStatistics.Endpoint]] = [:]
+        for (key, row) in rows {
+            guard let endpoint = key.endpoint else { continue }
+            var reading = DataPlaneStatistics.Endpoint()
+            reading.address = endpoint.address.description
+            reading.state = row.isCurrent ? "active" : "removed"
+            reading.connections = count(row.number, Column.connections)
+            reading.connectionsActive = count(row.number, Column.connectionsActive)
+            reading.connectFailures = count(row.number, Column.connectFailures)
+            endpoints[key.service, default: []].append(reading)
+        }
+        return rows.filter { $0.key.endpoint == nil }.sorted { $0.key.service < $1.key.service }.map { key, row in
+            var reading = DataPlaneStatistics.Service()
+            reading.namespace = key.service.namespace
+            reading.name = key.service.name
+            reading.port = key.service.port
+            reading.transport = key.service.transport.rawValue
+            reading.connections = count(row.number, Column.connections)
+            reading.connectionsActive = count(row.number, Column.connectionsActive)
+            reading.bytesFromClients = count(row.number, Column.bytesFromClients)
+            reading.bytesToClients = count(row.number, Column.bytesToClients)
+            reading.retries = count(row.number, Column.retries)
+            for reason in CloseReason.allCases {
+                let closed = count(row.number, Column.closed + Int(reason.rawValue))
+                if closed > 0 { reading.closed[reason.name] = closed }
+            }
+            reading.endpoints = (endpoints[key.service] ?? []).sorted { $0.address < $1.address }
+            return reading
+        }
+    }
+}

@@ -1,0 +1,70 @@
+package import Routing
+
+/// What the data plane is told at start. All limits are per process.
+package struct DataPlaneSettings: Sendable {
+    /// Which engine the workers run on.
+    package enum EngineChoice: String, Sendable, CaseIterable {
+        /// io_uring where the kernel grants it, else epoll.
+        case auto
+        case ioUring = "io_uring"
+        case epoll
+    }
+
+    package var engine: EngineChoice = .auto
+    /// Worker threads; at least 1.
+    package var workers = 1
+    /// Whether each worker is bound to one of the allowed CPUs, in order.
+    package var pinsWorkers = false
+    /// How long one connect attempt may take before another endpoint is tried.
+    package var connectAttemptTimeout: Duration = .seconds(1)
+    /// How long all attempts of one connection may take together.
+    package var connectTimeout: Duration = .seconds(3)
+    /// Seed of the workers' generators; worker n uses `seed &+ n`.
+    package var seed: UInt64 = 0
+    /// Reads the calling thread's count of heap allocations since it began; nil where nobody counts.
+    package var allocationCount: (@Sendable () -> UInt64)?
+
+    package init() {}
+}
+
+/// Why the data plane could not start.
+package struct DataPlaneError: Error, CustomStringConvertible {
+    /// One sentence with the remedy: `io_uring is denied by seccomp; use --engine auto or epoll`.
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+/// Which engine runs and why, for the line said at start.
+package struct EngineReport: Sendable, Equatable {
+    /// `io_uring` or `epoll`.
+    package let name: String
+    /// `6.18; multishot accept, buffer ring` or `io_uring denied by seccomp`.
+    package let reason: String
+
+    package init(name: String, reason: String) {
+        self.name = name
+        self.reason = reason
+    }
+}
+
+/// What became of one frontend after a snapshot was applied.
+package struct ListenerReport: Sendable {
+    package enum State: Sendable, Equatable {
+        case listening
+        /// The group is empty: there is no socket, so the kernel refuses clients.
+        case noEndpoints
+        /// The address can't be bound; the text says why and what to do.
+        case failed(String)
+    }
+
+    package let key: FrontendKey
+    package let service: ServicePortName
+    package let state: State
+
+    package init(key: FrontendKey, service: ServicePortName, state: State) {
+        self.key = key
+        self.service = service
+        self.state = state
+    }
+}

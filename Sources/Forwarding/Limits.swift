@@ -1,0 +1,35 @@
+/// Every bound of the workers, in one place, each with what happens when it is met.
+package enum Limits {
+    /// Flows of one worker; beyond it accepting pauses. Only used rows take memory.
+    package static let flowsMax = 1 << 18
+    /// Frontends one worker can listen on; beyond it a frontend is reported as failed.
+    package static let listenersMax = 8192
+    /// Rows of counters: one for each Service port and one for each of its endpoints; beyond it they share one row.
+    package static let counterRowsMax = 1 << 16
+    /// Descriptors kept free for the admin socket, logs and files.
+    package static let descriptorsReserved = 64
+
+    /// listen(2)'s backlog; the kernel clamps it to net.core.somaxconn.
+    package static let backlog: Int32 = 4096
+    /// Bytes an outbox may hold before its source is no longer read, given free buffers.
+    package static let outboxBytesMax = 65_536
+    /// Buffers an outbox may hold while the server is not connected yet.
+    package static let outboxConnectingMax: UInt16 = 4
+    /// An outbox may take this fraction of the free buffers: the fewer are left, the less one slow reader may hold.
+    package static let outboxShare = 256
+    /// Starved receives that are resumed in one tick.
+    package static let resumedPerTickMax = 64
+    /// Timers fired in one tick; the rest fire in the next.
+    package static let timersPerTickMax = 128
+    /// Connections taken from a closing listener's queue in one tick.
+    package static let drainedPerTickMax = 64
+
+    /// How long accepting pauses when the kernel has no descriptor to give (EMFILE).
+    package static let acceptPauseNanoseconds: UInt64 = 100_000_000
+    /// How long a flow waits before it asks for a descriptor again.
+    package static let descriptorRetryNanoseconds: UInt64 = 50_000_000
+    /// How long bytes that came before a reset may take to reach the other side.
+    package static let resetFlushNanoseconds: UInt64 = 2_000_000_000
+    /// How often the limit of open files is read again: prlimit(1) can change it at any time.
+    package static let limitRefreshNanoseconds: UInt64 = 1_000_000_000
+}

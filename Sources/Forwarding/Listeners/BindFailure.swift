@@ -1,0 +1,18 @@
+import Addressing
+import Glibc
+import Routing
+
+/// Why an address can't be listened on, in words with a remedy.
+enum BindFailure {
+    static func text(errno: Int32, _ key: FrontendKey) -> String {
+        switch errno {
+        case EADDRNOTAVAIL: "\(key.address.address) is not an address of this host; add it (ip address add), or list another"
+        case EADDRINUSE: "port \(key.address.port) is in use by another process; `ss -ltnp` names it"
+        case EACCES, EPERM: "port \(key.address.port) needs CAP_NET_BIND_SERVICE (or net.ipv4.ip_unprivileged_port_start)"
+        case EAFNOSUPPORT: "this host has no \(key.address.address.family == .ipv6 ? "IPv6" : "IPv4")"
+        case EMFILE: "no more open files are allowed (ulimit -n)"
+        case ENFILE: "no more listeners: a worker holds \(Limits.listenersMax)"
+        default: "bind failed with errno \(errno)"
+        }
+    }
+}

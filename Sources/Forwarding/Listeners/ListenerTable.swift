@@ -1,0 +1,100 @@
+import Engine
+import Routing
+
+/// A listening socket of one worker.
+///
+/// ```
+///  open ──► listening ◄──► paused          (no room: accepts are not armed, clients wait in the kernel's queue)
+///               │
+///               ▼  arrivals stopped, accept cancelled
+///            draining ──► queue empty: closed, slot free, generation + 1
+/// ```
+struct Listener: BitwiseCopyable {
+    enum Phase: UInt8, BitwiseCopyable { case free, open, draining }
+    /// Which accept is in the kernel.
+    enum Accept: UInt8, BitwiseCopyable { case none, one, many }
+
+    var generation: UInt32
+    var phase = Phase.free
+    var accept = Accept.none
+    var acceptCancelled = false
+    var socket = SocketID.none
+
+    init(generation: UInt32) { self.generation = generation }
+}
+
+/// The listeners of one worker. Slots are few and reused; the frontend of each stands beside the plain row.
+struct ListenerTable: ~Copyable {
+    private var rows: FixedTable<Listener>
+    /// By slot. A class reference: touched once per connection, not per byte.
+    private(set) var frontends: [ServedFrontend?] = []
+    private var slots: [FrontendKey: UInt32] = [:]
+    private var freeSlots: [UInt32] = []
+    /// Listeners being closed, whose queues are emptied tick by tick.
+    private(set) var draining: [UInt32] = []
+
+    init() { rows = FixedTable(zeroedCapacity: Limits.listenersMax) }
+
+    /// Slots ever used.
+    var touched: Int { frontends.count }
+    var openCount: Int { slots.count }
+
+    subscript(slot: UInt32) -> Listener {
+        _read { yield rows[Int(slot)] }
+        _modify { yield &rows[Int(slot)] }
+    }
+
+    func slot(of key: FrontendKey) -> UInt32? { slots[key] }
+
+    /// Whether a token names a listener that lives.
+    func isCurrent(_ token: OperationToken) -> Bool {
+        token.slot < UInt32(frontends.count) && rows[Int(token.slot)].phase != .free && rows[Int(token.slot)].generation == token.generation
+    }
+
+    /// The frontend that a flow came through, while it is still served.
+    func frontend(slot: UInt32, generation: UInt32) -> ServedFrontend? {
+        rows[Int(slot)].generation == generation ? frontends[Int(slot)] : nil
+    }
+
+    /// nil when the table is full.
+    mutating func insert(_ served: ServedFrontend, socket: SocketID) -> UInt32? {
+        let slot: UInt32
+        if let free = freeSlots.popLast() {
+            slot = free
+        } else {
+            guard frontends.count < Limits.listenersMax else { return nil }
+            slot = UInt32(frontends.count)
+            frontends.append(nil)
+        }
+        rows[Int(slot)] = Listener(generation: rows[Int(slot)].generation)
+        rows[Int(slot)].phase = .open
+        rows[Int(slot)].socket = socket
+        frontends[Int(slot)] = served
+        slots[served.frontend.key] = slot
+        return slot
+    }
+
+    /// Puts another group behind an open listener; answers what was there.
+    mutating func replace(_ slot: UInt32, with served: ServedFrontend) -> ServedFrontend? {
+        let old = frontends[Int(slot)]
+        frontends[Int(slot)] = served
+        return old
+    }
+
+    mutating func beginDrain(_ slot: UInt32) {
+        rows[Int(slot)].phase = .draining
+        if let key = frontends[Int(slot)]?.frontend.key { slots[key] = nil }
+        draining.append(slot)
+    }
+
+    /// The listener at `position` of `draining` is closed; answers its frontend.
+    mutating func finishDrain(at position: Int) -> ServedFrontend? {
+        let slot = draining.remove(at: position)
+        let generation = rows[Int(slot)].generation &+ 1
+        rows[Int(slot)] = Listener(generation: generation & OperationToken.generationMask)
+        let old = frontends[Int(slot)]
+        frontends[Int(slot)] = nil
+        freeSlots.append(slot)
+        return old
+    }
+}

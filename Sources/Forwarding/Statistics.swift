@@ -1,0 +1,76 @@
+/// A reading of every counter. Counters only rise, gauges are named `…Active`.
+package struct DataPlaneStatistics: Sendable, Codable {
+    package struct Worker: Sendable, Codable {
+        package var index = 0
+        /// The CPU the worker is bound to, or nil.
+        package var cpu: Int?
+        package var ticks: UInt64 = 0
+        package var systemCalls: UInt64 = 0
+        /// Heap allocations by the worker's thread since it began; nil where nobody counts.
+        package var allocations: UInt64?
+        package var connectionsAccepted: UInt64 = 0
+        package var connectionsActive: UInt64 = 0
+        package var listeners: UInt64 = 0
+        /// Times that accepting was paused for want of descriptors or connection slots.
+        package var acceptPauses: UInt64 = 0
+        /// Receives that found the buffer pool empty.
+        package var buffersExhausted: UInt64 = 0
+        package var staleCompletions: UInt64 = 0
+
+        package init() {}
+    }
+
+    package struct Endpoint: Sendable, Codable {
+        package var address = ""
+        /// `active` (in the group) or `removed` (only old connections are left).
+        package var state = "active"
+        package var connectionsActive: UInt64 = 0
+        package var connections: UInt64 = 0
+        package var connectFailures: UInt64 = 0
+
+        package init() {}
+    }
+
+    package struct Service: Sendable, Codable {
+        package var namespace = ""
+        package var name = ""
+        package var port = ""
+        package var transport = ""
+        package var connections: UInt64 = 0
+        package var connectionsActive: UInt64 = 0
+        package var bytesFromClients: UInt64 = 0
+        package var bytesToClients: UInt64 = 0
+        /// Connect attempts made after the first one of a connection had failed.
+        package var retries: UInt64 = 0
+        /// By `CloseReason.name`; reasons that never happened are left out.
+        package var closed: [String: UInt64] = [:]
+        package var endpoints: [Endpoint] = []
+
+        package init() {}
+    }
+
+    package struct Listener: Sendable, Codable {
+        /// `tcp 127.0.0.1:9300`.
+        package var frontend = ""
+        package var service = ""
+        /// `clusterIP`, `externalIP`, `loadBalancerIP` or `nodePort`.
+        package var origin = ""
+        /// `listening`, `no-endpoints` or `failed`.
+        package var state = ""
+        /// Why it failed; nil otherwise.
+        package var message: String?
+
+        package init() {}
+    }
+
+    package var engine = ""
+    package var engineReason = ""
+    /// Generation of the last snapshot that every worker acknowledged.
+    package var generation: UInt64 = 0
+    package var connectionsMax: UInt64 = 0
+    package var workers: [Worker] = []
+    package var listeners: [Listener] = []
+    package var services: [Service] = []
+
+    package init() {}
+}

@@ -1,0 +1,26 @@
+/// Why a connection ended: PRODUCT's closed list, as far as this version can tell them apart.
+package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+    case clientFin, serverFin, clientReset, serverReset
+    case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
+    case limitProcess, drain, clientLost, serverLost, `internal`
+
+    /// The word said in logs and statistics: `client-fin`.
+    package var name: String {
+        switch self {
+        case .clientFin: "client-fin"
+        case .serverFin: "server-fin"
+        case .clientReset: "client-reset"
+        case .serverReset: "server-reset"
+        case .connectRefused: "connect-refused"
+        case .connectTimeout: "connect-timeout"
+        case .connectUnreachable: "connect-unreachable"
+        case .noEndpoint: "no-endpoint"
+        case .noSourcePort: "no-source-port"
+        case .limitProcess: "limit-process"
+        case .drain: "drain"
+        case .clientLost: "client-lost"
+        case .serverLost: "server-lost"
+        case .internal: "internal"
+        }
+    }
+}

@@ -1,0 +1,299 @@
+package import Engine
+package import Routing
+
+/// One of the two sockets of a flow.
+package enum Leg: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+    case client, server
+
+    package var other: Leg { self == .client ? .server : .client }
+}
+
+/// What the worker is to do after an event, done in the order of the members.
+package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
+    package let rawValue: UInt16
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    package static let sendToClient = FlowActions(rawValue: 1 << 0)
+    package static let sendToServer = FlowActions(rawValue: 1 << 1)
+    package static let shutdownClient = FlowActions(rawValue: 1 << 2)
+    package static let shutdownServer = FlowActions(rawValue: 1 << 3)
+    package static let receiveFromClient = FlowActions(rawValue: 1 << 4)
+    package static let receiveFromServer = FlowActions(rawValue: 1 << 5)
+    package static let cancelReceiveFromClient = FlowActions(rawValue: 1 << 6)
+    package static let cancelReceiveFromServer = FlowActions(rawValue: 1 << 7)
+    package static let cancelSendToClient = FlowActions(rawValue: 1 << 8)
+    package static let cancelSendToServer = FlowActions(rawValue: 1 << 9)
+    package static let cancelConnect = FlowActions(rawValue: 1 << 10)
+    /// A reset waits for bytes that are on their way to the other side: bound the wait.
+    package static let boundFlush = FlowActions(rawValue: 1 << 11)
+    /// Nothing is in the kernel any more: close both sockets and free the slot.
+    package static let finish = FlowActions(rawValue: 1 << 12)
+}
+
+/// One TCP connection from a client through the balancer to an endpoint.
+///
+/// ```
+///             accept                connect done                 both FINs passed on, or a reset passed on
+///  (free) ───────────► connecting ───────────────► established ─────────────────────────────────────┐
+///                       │   ▲ │                         │ failure, drain's end                      ▼
+///              no       │   │ │ next endpoint           └───────────────────────────────────────► closing
+///              descriptor   └─┘                                                                     │ nothing pending
+///                  ▼   │retry         no endpoint left, or client reset ──────────────────────────► │
+///                waiting ──────────────────────────────────────────────────────────────────────────►▼
+///                                                                                     finish: close, free, generation + 1
+/// ```
+///
+/// Events change what is known; `settle` then says what should be in flight, as a pure function of that. Closing has three
+/// steps: `beginClose` (cancel what is pending), join (completions come in; **buffers of a pending send stay untouched**),
+/// finish (only when `pendingOperations == 0`). No other path frees a slot.
+package struct TCPFlow: BitwiseCopyable, Sendable {
+    package enum Phase: UInt8, BitwiseCopyable, Sendable {
+        case free, connecting, waiting, established, closing
+    }
+
+    /// The multishot receive of a leg.
+    package enum Receive: UInt8, BitwiseCopyable, Sendable {
+        case idle, armed, cancelling
+        /// It ended for want of buffers; the worker resumes it when there are some.
+        case starved
+    }
+
+    /// How far a leg's peer has spoken.
+    package enum Input: UInt8, BitwiseCopyable, Sendable {
+        case open, fin, reset
+    }
+
+    package struct LegState: BitwiseCopyable, Sendable {
+        package var socket = SocketID.none
+        /// Bytes read from the other leg, to be sent on this one.
+        package var outbox = ByteQueue()
+        package var receive = Receive.idle
+        package var input = Input.open
+        package var sending = false
+        package var sendCancelled = false
+        package var finSent = false
+        /// A send failed: the peer is gone, and the receive will say how.
+        package var isBroken = false
+
+        package init() {}
+
+        var pendingOperations: Int {
+            (receive == .armed || receive == .cancelling ? 1 : 0) + (sending ? 1 : 0)
+        }
+    }
+
+    package var generation: UInt32
+    package var phase = Phase.free
+    package var connectPending = false
+    package var connectCancelled = false
+    package var closesWithReset = false
+    package var flushBounded = false
+    package var closeReason = CloseReason.internal
+    package var client = LegState()
+    package var server = LegState()
+    /// The listener's slot and generation, for the group that another attempt is chosen from.
+    package var listener: UInt32 = 0
+    package var listenerGeneration: UInt32 = 0
+    /// Rows of the worker's counters.
+    package var serviceRow: UInt32 = 0
+    package var endpointRow: UInt32 = 0
+    package var endpointIdentity: UInt64 = 0
+    package var tried = Tried()
+    /// When all attempts to connect must be over.
+    package var connectDeadline: UInt64 = 0
+
+    package init(generation: UInt32) { self.generation = generation }
+
+    package subscript(leg: Leg) -> LegState {
+        _read { if leg == .client { yield client } else { yield server } }
+        _modify { if leg == .client { yield &client } else { yield &server } }
+    }
+
+    /// Operations the kernel has of this flow. Its memory and descriptors must stay while there is one.
+    package var pendingOperations: Int {
+        (connectPending ? 1 : 0) + client.pendingOperations + server.pendingOperations
+    }
+}
+
+// MARK: - Events
+
+extension TCPFlow {
+    /// A receive completed: bytes, FIN (0), or a negative errno.
+    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, in pool: BufferPool) {
+        if !completion.more { self[leg].receive = .idle }
+        if completion.result > 0 {
+            // Bytes for a side that can't take them any more are dropped, as a kernel drops what comes for a closed socket.
+            if phase == .closing || self[leg.other].input == .reset || self[leg.other].isBroken {
+                pool.release(completion.buffer)
+            } else {
+                self[leg.other].outbox.append(completion.buffer, length: Int(completion.result), in: pool)
+            }
+            return
+        }
+        switch FlowErrno(completion.result) {
+        case .end: self[leg].input = self[leg].isBroken ? .reset : .fin
+        case .cancelled: return
+        case .starved: self[leg].receive = .starved
+        case .reset, .lost: self[leg].input = .reset
+        }
+        note(leg, FlowErrno(completion.result))
+    }
+
+    /// A send completed: bytes taken by the kernel, or a negative errno.
+    package mutating func sendCompleted(_ leg: Leg, _ result: Int32, in pool: BufferPool) {
+        self[leg].sending = false
+        self[leg].sendCancelled = false
+        if result > 0 {
+            self[leg].outbox.consume(Int(result), in: pool)
+            return
+        }
+        let errno = FlowErrno(result)
+        if errno == .cancelled || errno == .starved { return }
+        self[leg].outbox.removeAll(in: pool)
+        note(leg, .reset)
+        if self[leg].input == .open {
+            // What the peer said before it went is still to be read; the end of the reading tells the rest.
+            self[leg].isBroken = true
+        } else {
+            self[leg].input = .reset
+        }
+    }
+
+    /// The connect completed well.
+    package mutating func connected() {
+        connectPending = false
+        connectCancelled = false
+        phase = .established
+    }
+
+    /// The attempt came to nothing; the server's socket is the worker's to close.
+    package mutating func connectFailed() {
+        connectPending = false
+        connectCancelled = false
+        server = LegState(keeping: server)
+        tried.insert(endpointIdentity)
+    }
+
+    /// The first step of a close. What follows is only clean-up; the first reason stands.
+    package mutating func beginClose(reset: Bool, reason: CloseReason? = nil) {
+        guard phase != .closing else { return }
+        phase = .closing
+        closesWithReset = reset
+        if let reason { closeReason = reason }
+    }
+
+    private mutating func note(_ leg: Leg, _ errno: FlowErrno) {
+        let reason: CloseReason
+        switch (leg, errno) {
+        case (.client, .end): reason = .clientFin
+        case (.server, .end): reason = .serverFin
+        case (.client, .reset): reason = .clientReset
+        case (.server, .reset): reason = .serverReset
+        case (.client, .lost): reason = .clientLost
+        case (.server, .lost): reason = .serverLost
+        case (_, .cancelled), (_, .starved): return
+        }
+        // The first end names a clean close; a reset or loss after it is what ended the flow.
+        if closeReason == .internal || errno != .end, !closeReason.isAbrupt { closeReason = reason }
+    }
+}
+
+// MARK: - Settling
+
+extension TCPFlow {
+    /// Decides what should be in flight now.
+    ///
+    /// - Parameter outboxMax: buffers an outbox may hold before its source is no longer read; at least 1. Reading resumes at
+    ///   half of it. What was already on its way when a receive is cancelled comes on top.
+    package mutating func settle(outboxMax: UInt16, in pool: BufferPool) -> FlowActions {
+        var actions: FlowActions = []
+        if phase != .closing {
+            settleReset(&actions, pool)
+            if client.input == .fin, server.input == .fin, client.outbox.isEmpty, server.outbox.isEmpty, phase == .established {
+                beginClose(reset: false)
+            }
+        }
+        if phase == .closing { return settleClosing() }
+        settleLeg(.client, .sendToClient, .shutdownClient, .receiveFromClient, .cancelReceiveFromClient, outboxMax, &actions)
+        settleLeg(.server, .sendToServer, .shutdownServer, .receiveFromServer, .cancelReceiveFromServer, outboxMax, &actions)
+        return actions
+    }
+
+    /// A reset is passed on after the bytes that came before it, as TCP itself lets a reader have them.
+    private mutating func settleReset(_ actions: inout FlowActions, _ pool: BufferPool) {
+        guard client.input == .reset || server.input == .reset else { return }
+        let leg: Leg = client.input == .reset ? .client : .server
+        if !self[leg].sending { self[leg].outbox.removeAll(in: pool) }
+        let other = self[leg.other]
+        if phase != .established || other.input == .reset || other.isBroken || other.outbox.isEmpty {
+            beginClose(reset: true)
+        } else if !flushBounded {
+            flushBounded = true
+            actions.insert(.boundFlush)
+        }
+    }
+
+    private mutating func settleLeg(
+        _ leg: Leg, _ send: FlowActions, _ shutdown: FlowActions, _ receive: FlowActions, _ cancel: FlowActions, _ outboxMax: UInt16,
+        _ actions: inout FlowActions
+    ) {
+        let isConnected = leg == .client || phase == .established
+        let other = self[leg.other]
+        if isConnected, !self[leg].sending, self[leg].input != .reset, !self[leg].isBroken {
+            if !self[leg].outbox.isEmpty {
+                self[leg].sending = true
+                actions.insert(send)
+            } else if other.input == .fin, !self[leg].finSent {
+                self[leg].finSent = true
+                actions.insert(shutdown)
+            }
+        }
+        let isWanted = isConnected && self[leg].input == .open && other.input != .reset && !other.isBroken
+        switch self[leg].receive {
+        case .idle where isWanted && other.outbox.count <= outboxMax / 2:
+            self[leg].receive = .armed
+            actions.insert(receive)
+        case .armed where !isWanted || other.outbox.count > outboxMax:
+            self[leg].receive = .cancelling
+            actions.insert(cancel)
+        default: break
+        }
+    }
+
+    private mutating func settleClosing() -> FlowActions {
+        if pendingOperations == 0 { return .finish }
+        var actions: FlowActions = []
+        if client.receive == .armed { actions.insert(.cancelReceiveFromClient) }
+        if server.receive == .armed { actions.insert(.cancelReceiveFromServer) }
+        if client.sending, !client.sendCancelled { actions.insert(.cancelSendToClient) }
+        if server.sending, !server.sendCancelled { actions.insert(.cancelSendToServer) }
+        if connectPending, !connectCancelled { actions.insert(.cancelConnect) }
+        client.cancelAll()
+        server.cancelAll()
+        connectCancelled = connectPending
+        return actions
+    }
+}
+
+extension TCPFlow.LegState {
+    /// A fresh leg for another attempt: the bytes that wait for the server are kept.
+    init(keeping old: TCPFlow.LegState) {
+        self.init()
+        outbox = old.outbox
+    }
+
+    fileprivate mutating func cancelAll() {
+        if receive == .armed { receive = .cancelling }
+        sendCancelled = sending
+    }
+}
+
+extension CloseReason {
+    /// Whether the reason is more than an end of file on one side.
+    var isAbrupt: Bool {
+        switch self {
+        case .internal, .clientFin, .serverFin: false
+        default: true
+        }
+    }
+}
