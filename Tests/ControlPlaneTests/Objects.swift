@@ -99,7 +99,7 @@ extension RoutingSnapshot {
         for _ in 0..<200 {
             let chosen = frontend.group.choose(client: Objects.ip(client), tried: Tried(), random: &random)
             guard let chosen else { return .refused }
-            reached.insert(chosen.address)
+            reached.insert(frontend.group.endpoints[chosen].address)
         }
         return .reaches(reached.sorted().map(\.description))
     }
