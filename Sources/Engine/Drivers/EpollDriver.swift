@@ -1,5 +1,6 @@
 package import Addressing
 import CLinux
+import CLiburing
 import Glibc
 
 /// The epoll driver: edge-triggered, each socket registered once, the completion contract kept by making the call when the

@@ -1,3 +1,5 @@
+import CLiburing
+import CLinux
 import Glibc
 
 /// Points `vectors` at the unsent bytes of the submission's buffers; there is room for `ByteQueue.gatherMax`.

@@ -1,3 +1,5 @@
+import CLiburing
+import CLinux
 import Glibc
 
 /// Why io_uring can't be used here: each step of the probe ladder has its own answer.

@@ -1,4 +1,6 @@
 package import Addressing
+import CLiburing
+import CLinux
 import Glibc
 
 /// What the host grants this process, asked of the kernel.

@@ -1,5 +1,6 @@
 import Addressing
 import CLinux
+import CLiburing
 import Glibc
 
 /// The descriptors a kernel driver holds, by number, with the generation each was opened in; and the socket calls that both

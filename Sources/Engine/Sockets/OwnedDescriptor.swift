@@ -1,3 +1,5 @@
+import CLiburing
+import CLinux
 import Glibc
 
 /// An open descriptor that closes itself, from birth to its one owner.

@@ -1,3 +1,5 @@
+import CLiburing
+import CLinux
 import Glibc
 
 /// A gate that opens once; one thread waits, another opens.

@@ -1,4 +1,5 @@
 import CLinux
+import CLiburing
 import Glibc
 
 /// A plain thread, bound to one CPU if asked. Workers are not tasks: nothing may move them or stop them half-way.
