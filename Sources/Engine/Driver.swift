@@ -33,9 +33,11 @@ package protocol Driver: AnyObject {
     /// Takes one connection from a listener's queue, on which no accept may be pending; error EAGAIN when it is empty.
     func acceptQueued(_ listener: SocketID) -> Opened
 
-    /// Takes all of `submissions`, waits until something completes or the time is over, and fills `completions`.
+    /// Takes `submissions`, waits until something completes or the time is over, and fills `completions`.
     ///
     /// - Parameters:
+    ///   - submissions: taken in order. A driver that answers some at once stops where there is no room for the answers, and
+    ///     leaves the rest in the queue for the next call.
     ///   - completions: empty on entry. What does not fit stays for the next call.
     ///   - waitNanoseconds: 0 doesn't wait; `.max` waits for ever. Not waited when something is ready.
     func exchange(_ submissions: inout SubmissionQueue, _ completions: inout CompletionQueue, waitNanoseconds: UInt64)

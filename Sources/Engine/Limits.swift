@@ -3,12 +3,11 @@ package enum Limits {
     /// Rows of a driver's table of descriptors, touched only as far as they are used. Descriptors beyond it count as EMFILE.
     package static let descriptorsMax = 1 << 20
 
-    /// Submissions a worker may append in one tick.
-    package static let submissionsMax = 8192
-    /// Completions a driver hands over in one tick.
+    /// Completions a driver hands over in one exchange.
     package static let completionsMax = 512
-    /// Submissions that the handling of one completion may append; a tick stops early where fewer would fit.
-    package static let submissionsPerEventMax = 12
+    /// Submissions a worker may have open: the handling of one completion appends at most twelve, a change of all listeners
+    /// one for each of them, and sweeps over flows stop at half.
+    package static let submissionsMax = 32_768
 
     /// io_uring: entries of the two rings. The completion ring is large, for its overflow costs the kernel an allocation each.
     static let submissionRingEntries: UInt32 = 1024

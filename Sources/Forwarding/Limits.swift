@@ -21,6 +21,8 @@ package enum Limits {
     package static let resumedPerTickMax = 64
     /// Timers fired in one tick; the rest fire in the next.
     package static let timersPerTickMax = 128
+    /// Submissions that must still fit before a sweep over all flows goes on in this tick.
+    package static let sweepRoom = 16_384
     /// Connections taken from a closing listener's queue in one tick.
     package static let drainedPerTickMax = 64
 
@@ -30,6 +32,8 @@ package enum Limits {
     package static let descriptorRetryNanoseconds: UInt64 = 50_000_000
     /// How long bytes that came before a reset may take to reach the other side.
     package static let resetFlushNanoseconds: UInt64 = 2_000_000_000
+    /// How long a worker that is told to stop goes on closing flows.
+    package static let stopNanoseconds: UInt64 = 1_000_000_000
     /// How often the limit of open files is read again: prlimit(1) can change it at any time.
     package static let limitRefreshNanoseconds: UInt64 = 1_000_000_000
 }

@@ -110,8 +110,14 @@ package final class EpollDriver: Driver {
 
     package func exchange(_ submissions: inout SubmissionQueue, _ completions: inout CompletionQueue, waitNanoseconds: UInt64) {
         precondition(completions.isEmpty, "completions of the last exchange were not handled")
-        for index in 0..<submissions.count { submit(submissions[index], &completions) }
-        submissions.removeAll()
+        // A submission is answered at once by at most one completion; some room is left for what is ready.
+        var taken = 0
+        while taken < submissions.count, completions.room > Limits.acceptBurstMax * 2 {
+            submit(submissions[taken], &completions)
+            taken &+= 1
+        }
+        submissions.removeFirst(taken)
+        guard submissions.isEmpty else { return }
         exchangesSinceWait &+= 1
         if readyHead == Self.noSocket {
             wait(completions.isEmpty ? waitNanoseconds : 0, &completions)

@@ -32,4 +32,11 @@ public struct FixedQueue<Element: BitwiseCopyable>: ~Copyable {
     }
 
     @inlinable public mutating func removeAll() { used = 0 }
+
+    /// Removes the first `count` elements; the rest keeps its order.
+    @inlinable public mutating func removeFirst(_ count: Int) {
+        precondition(count >= 0 && count <= used, "more elements than there are")
+        used &-= count
+        if used > 0 { unsafe base.update(from: base + count, count: used) }
+    }
 }

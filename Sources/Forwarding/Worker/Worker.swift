@@ -30,7 +30,7 @@ package struct Worker: ~Copyable {
     private let mailbox: Mailbox
     private let settings: WorkerSettings
 
-    var submissions = SubmissionQueue(capacity: 32_768)
+    var submissions = SubmissionQueue(capacity: Engine.Limits.submissionsMax)
     private var completions = CompletionQueue(capacity: Engine.Limits.completionsMax)
     var flows: FlowTable
     var listeners = ListenerTable()
@@ -50,8 +50,11 @@ package struct Worker: ~Copyable {
     private var acceptPause = AcceptPause.none
     private var armsMany = true
     private var isWoken = true
+    /// The next slot of a sweep that resets every flow; nil when there is none.
+    private var resetSweep: UInt32?
+    /// When the worker stops at the latest, once told to; it stops before that when its last flow is closed.
+    private var stopDeadline: UInt64?
     package private(set) var isStopped = false
-    package private(set) var isAccepting = true
 
     private enum AcceptPause: Equatable {
         case none
@@ -94,16 +97,19 @@ package struct Worker: ~Copyable {
         readLimits()
         for index in 0..<completions.count { handle(completions[index]) }
         if isWoken { drainMailbox() }
+        if let slot = resetSweep { resetFlows(from: slot) }
         fireTimers()
         resumeStarved()
         if !listeners.draining.isEmpty { drainListeners() }
         settleAccepting()
         publishCounters()
+        if let stopDeadline, flows.active == 0 && submissions.isEmpty || now >= stopDeadline { isStopped = true }
     }
 
     private func waitNanoseconds() -> UInt64 {
-        if isWoken { return 0 }
+        if isWoken || resetSweep != nil { return 0 }
         var wait = timers.waitNanoseconds(now)
+        if let stopDeadline { wait = min(wait, stopDeadline > now ? stopDeadline - now : 0, 10_000_000) }
         if case .until(let time) = acceptPause { wait = min(wait, time > now ? time - now : 0) }
         // What these wait for comes without an event of their own: look again soon.
         if !starved.isEmpty || !listeners.draining.isEmpty { wait = min(wait, 1_000_000) }
@@ -205,10 +211,10 @@ package struct Worker: ~Copyable {
         flows[slot].client.outbox.removeAll(in: pool)
         flows[slot].server.outbox.removeAll(in: pool)
         let resets = flows[slot].closesWithReset
-        for leg in Leg.allCases where flows[slot][leg].socket != .none {
-            let socket = flows[slot][leg].socket
-            submissions.append(resets ? .closeWithReset(socket) : .close(socket))
-        }
+        let client = flows[slot].client.socket
+        let server = flows[slot].server.socket
+        submissions.append(resets ? .closeWithReset(client) : .close(client))
+        if server != .none { submissions.append(resets ? .closeWithReset(server) : .close(server)) }
         let row = Int(flows[slot].serviceRow)
         counters.add(1, row: row, column: Column.closed + Int(flows[slot].closeReason.rawValue))
         counters.subtract(1, row: row, column: Column.connectionsActive)
@@ -247,7 +253,7 @@ package struct Worker: ~Copyable {
     private var room: Int { min(connectionsMax &- othersActive, flows.capacity) &- flows.active }
 
     private mutating func armAccept(_ slot: UInt32) {
-        guard acceptPause == .none, listeners[slot].accept == .none else { return }
+        guard acceptPause == .none, listeners[slot].accept == .none, room > 0 else { return }
         let token = OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
         listeners[slot].accept = armsMany ? .many : .one
         submissions.append(armsMany ? .accept(listeners[slot].socket, token) : .acceptOne(listeners[slot].socket, token))
@@ -419,6 +425,23 @@ package struct Worker: ~Copyable {
         }
     }
 
+    /// Resets flows in slot order, as many as this tick has room for: closing many must not hold up the rest.
+    private mutating func resetFlows(from start: UInt32) {
+        var slot = start
+        while slot < flows.touchedSlots {
+            guard submissions.room > Limits.sweepRoom else {
+                resetSweep = slot
+                return
+            }
+            if flows[slot].phase != .free {
+                flows[slot].beginClose(reset: true, reason: .drain)
+                settle(slot)
+            }
+            slot &+= 1
+        }
+        resetSweep = nil
+    }
+
     // MARK: - Commands
 
     private mutating func drainMailbox() {
@@ -431,15 +454,11 @@ package struct Worker: ~Copyable {
                 self.reply = WorkerReply()
                 acknowledge(reply)
             case .stopAccepting:
-                isAccepting = false
                 for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { closeListener(slot) }
             case .resetAll:
-                for slot in 0..<flows.touchedSlots where flows[slot].phase != .free {
-                    flows[slot].beginClose(reset: true, reason: .drain)
-                    settle(slot)
-                }
+                resetSweep = 0
             case .stop:
-                isStopped = true
+                stopDeadline = now &+ Limits.stopNanoseconds
             }
         }
     }
