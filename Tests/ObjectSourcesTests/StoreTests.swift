@@ -127,6 +127,24 @@ struct StoreTests {
         #expect(later.diagnostics == [])
     }
 
+    @Test func aBadObjectThatWasNeverGoodDoesNotHoldBackItsDouble() throws {
+        try scratch.write("b.yaml", serviceYAML("one", port: 1))
+        _ = source.load()
+        try scratch.write("a.yaml", serviceYAML("one", port: 0))
+        try scratch.write("b.yaml", serviceYAML("one", port: 2))
+        let state = source.load()
+        #expect(state.port(of: "one") == "2")
+        #expect(state.rejectedObjects == 2)
+        #expect(state.errors.last?.hasSuffix("that one is refused, so this one is used") == true)
+    }
+
+    @Test func findingsStandInTheOrderOfTheirPlaces() throws {
+        try scratch.write("b.yaml", "kind: x\n---\na: [\n---\n" + serviceYAML("one", port: 0) + "---\n\t- x\n")
+        try scratch.write("a.yaml", serviceYAML("two", port: 0))
+        let places = source.load().diagnostics.map { "\(URL(filePath: $0.location.file).lastPathComponent):\($0.location.line)" }
+        #expect(places == ["a.yaml:7", "b.yaml:1", "b.yaml:4", "b.yaml:11", "b.yaml:13"])
+    }
+
     @Test func anObjectMovedOutOfABrokenFileIsNotHeldBack() throws {
         try scratch.write("a.yaml", serviceYAML("one", port: 1))
         _ = source.load()

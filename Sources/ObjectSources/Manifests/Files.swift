@@ -4,7 +4,7 @@ internal import Synchronization
 // The system calls of this target, and all of its unsafe code. Nothing here knows of manifests.
 
 /// Why a file or directory could not be read.
-package enum FileFault: Error, Hashable, Sendable {
+enum FileFault: Error, Hashable, Sendable {
     /// The kernel said no.
     case refused(errno: Int32)
     case tooLarge(bytes: Int, max: Int)

@@ -2,7 +2,9 @@ package import ServiceModel
 
 /// What one file held when it was last read.
 package struct LoadedFile: Hashable, Sendable {
+    /// As the root named it, or the root and a name.
     package var path: String
+    /// What its documents hold, refused objects too, in order.
     package var objects: [DecodedObject]
     /// What concerns the file or a document that could not be read, not one object.
     package var diagnostics: [Diagnostic]
@@ -19,9 +21,11 @@ package struct LoadedFile: Hashable, Sendable {
 
 /// What one root held: a file, a directory or standard input.
 package struct LoadedRoot: Hashable, Sendable {
+    /// As it was given.
     package var root: String
     /// nil where the root is missing or can't be read, and then nothing is known of its files.
     package var files: [LoadedFile]?
+    /// What concerns the root itself.
     package var diagnostics: [Diagnostic]
 
     package init(root: String, files: [LoadedFile]?, diagnostics: [Diagnostic] = []) {
@@ -39,6 +43,7 @@ package struct ManifestLoader: Sendable {
     /// A file written within this time of its reading may have been written again under the same stamp.
     private static let stampDoubtNanoseconds = 1_000_000_000
 
+    /// The root that is standard input.
     package static let standardInput = "-"
 
     private struct Cached: Sendable {

@@ -2,7 +2,9 @@ package import ServiceModel
 
 /// What a text holds: its documents, and what keeps others from being documents.
 package struct ManifestText: Sendable {
+    /// The documents that could be read, in order.
     package var documents: [DocumentNode] = []
+    /// What is wrong with the others, or with all.
     package var diagnostics: [Diagnostic] = []
     /// Documents that could not be read. What they held is unknown.
     package var unreadableDocuments = 0

@@ -54,8 +54,15 @@ package struct ManifestStore: Sendable {
 
     /// One round of merging.
     private struct Merge {
+        /// Where an identity was first met, and whether that object was refused.
+        private struct Declaration {
+            let location: SourceLocation
+            let file: String
+            let isRejected: Bool
+        }
+
         private let previous: [ObjectKey: Held]
-        private var declared: [ObjectKey: SourceLocation] = [:]
+        private var declared: [ObjectKey: Declaration] = [:]
         private var kept: [ObjectKey: Held] = [:]
         private(set) var current: [ObjectKey: Held] = [:]
         private(set) var diagnostics: [Diagnostic] = []
@@ -66,28 +73,29 @@ package struct ManifestStore: Sendable {
         }
 
         mutating func add(_ file: LoadedFile, of root: String) {
-            diagnostics += file.diagnostics
+            var found = file.diagnostics
             rejectedObjects += file.unreadableDocuments
             var isUnknownPart = file.unreadableDocuments > 0
             for decoded in file.objects {
-                diagnostics += decoded.diagnostics
-                if let key = decoded.key, let first = declared[key] {
-                    refuseSecond(key, of: decoded, after: first)
-                    continue
-                }
-                if let key = decoded.key { declared[key] = decoded.location }
-                if decoded.isRejected {
-                    rejectedObjects += 1
-                    if let key = decoded.key {
-                        current[key] = previous[key]
-                    } else {
+                found += decoded.diagnostics
+                let new = decoded.object.map { Held(object: $0, root: root, file: file.path) }
+                guard let key = decoded.key else {
+                    if decoded.isRejected {
+                        rejectedObjects += 1
                         isUnknownPart = true
                     }
-                } else if let object = decoded.object {
-                    current[object.key] = Held(object: object, root: root, file: file.path)
+                    continue
                 }
+                if let first = declared[key] {
+                    found.append(refuseSecond(decoded, key: key, after: first, new: new))
+                    continue
+                }
+                declared[key] = Declaration(location: decoded.location, file: file.path, isRejected: decoded.isRejected)
+                if decoded.isRejected { rejectedObjects += 1 }
+                current[key] = new ?? previous[key]
             }
             if isUnknownPart { keepAll { $0.file == file.path } }
+            diagnostics += found.sorted { ($0.location.line, $0.location.column) < ($1.location.line, $1.location.column) }
         }
 
         /// What is kept for want of knowledge yields to whatever is declared now.
@@ -99,12 +107,19 @@ package struct ManifestStore: Sendable {
             for (key, held) in kept where declared[key] == nil { current[key] = held }
         }
 
-        private mutating func refuseSecond(_ key: ObjectKey, of decoded: DecodedObject, after first: SourceLocation) {
+        /// The first by path wins, unless it is refused and was never good: then nothing is gained by refusing the second too.
+        private mutating func refuseSecond(
+            _ decoded: DecodedObject, key: ObjectKey, after first: Declaration, new: Held?
+        ) -> Diagnostic {
             rejectedObjects += 1
-            diagnostics.append(
-                Diagnostic(
-                    severity: .error, location: decoded.location, object: key,
-                    message: "\(key) is already defined at \(first); that one is used, this one is not"))
+            var verdict = "that one is used, this one is not"
+            if first.isRejected, previous[key]?.file != first.file, let new {
+                current[key] = new
+                verdict = "that one is refused, so this one is used"
+            }
+            return Diagnostic(
+                severity: .error, location: decoded.location, object: key,
+                message: "\(key) is already defined at \(first.location); \(verdict)")
         }
     }
 }

@@ -6,8 +6,11 @@
 package final class ManifestWatcher: Sendable {
     /// The times of the watcher.
     package struct Timing: Sendable {
+        /// Without events for this long, a burst is over.
         package var quiet = Duration.milliseconds(50)
+        /// The longest that a burst is waited for.
         package var burstMax = Duration.milliseconds(500)
+        /// Between two comparisons of stamps without events.
         package var poll = Duration.seconds(5)
 
         package init() {}
