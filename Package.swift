@@ -27,7 +27,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
@@ -52,7 +51,7 @@ let package = Package(
         .target(
             name: "AdminServer",
             dependencies: [
-                "Addressing", "ControlPlane", "Forwarding", "Routing", hummingbird, logging,
+                "Forwarding", hummingbird, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -61,9 +60,8 @@ let package = Package(
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "AdminServer", "Addressing", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Routing", "ServiceModel", logging,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Routing",
+                "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
 
@@ -84,6 +82,14 @@ let package = Package(
         .testTarget(name: "ObjectSourcesTests", dependencies: ["ObjectSources", "ServiceModel"], swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "AdminServerTests", dependencies: ["AdminServer", "Forwarding"], swiftSettings: settings),
+        .testTarget(
+            name: "CLITests",
+            dependencies: [
+                "AdminServer", "Addressing", "CAllocationCounter", "CLI", "ControlPlane", "Forwarding", "ObjectSources", "Routing",
+                "ServiceModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "EngineSimulator", "Addressing"], swiftSettings: settings),
         .testTarget(
             name: "ForwardingTests", dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing"],
