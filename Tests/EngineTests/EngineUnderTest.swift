@@ -118,6 +118,11 @@ final class EngineUnderTest {
         return unclaimed.remove(at: unclaimed.firstIndex { $0.token == token }!)
     }
 
+    /// A completion of an operation that has come already.
+    func claim(_ token: OperationToken) -> Completion? {
+        unclaimed.firstIndex { $0.token == token }.map { unclaimed.remove(at: $0) }
+    }
+
     /// Whether an operation completes within a moment; for what must not happen.
     func completesSoon(_ token: OperationToken) -> Bool {
         let deadline = driver.monotonicNanoseconds() + 30_000_000

@@ -15,7 +15,12 @@ struct ExchangeTests {
     func aWaitEndsWhenItsTimeIsOver(_ kind: EngineKind) throws {
         let engine = try EngineUnderTest(kind)
         let began = engine.driver.monotonicNanoseconds()
-        #expect(engine.exchange(waitNanoseconds: 5_000_000).isEmpty)
+        // A signal may end a wait early, so there may be more than one; but not as many as a driver that doesn't wait would need.
+        var exchanges = 0
+        while engine.driver.monotonicNanoseconds() - began < 4_000_000, exchanges < 20 {
+            #expect(engine.exchange(waitNanoseconds: 5_000_000).isEmpty)
+            exchanges += 1
+        }
         let ended = engine.driver.monotonicNanoseconds()
         #expect(ended - began >= 4_000_000)
         #expect(ended - began < EngineUnderTest.patienceNanoseconds)

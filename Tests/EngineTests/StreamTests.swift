@@ -1,4 +1,5 @@
 import Engine
+import EngineSimulator
 import Glibc
 import Testing
 
@@ -241,5 +242,90 @@ struct StreamTests {
         #expect(result == 0)
         #expect(received == message)
         engine.expectNoBreach()
+    }
+
+    @Test(arguments: EngineKind.allCases)
+    func receivesAndSendsCancelledAtAnyMomentLoseNothing(_ kind: EngineKind) throws {
+        let engine = try EngineUnderTest(kind, bufferSize: 128)
+        var random = SimulatedRandom(seed: 11)
+        let (socket, peer) = try engine.accepted(receiveBytes: 4096)
+        let message = EngineUnderTest.pattern(300_000)
+        var echo = Echo(engine: engine, socket: socket)
+        var said = 0
+        var heard: [UInt8] = []
+        var isEnded = false
+        let isOver = engine.wait {
+            if said < message.count {
+                let count = peer.send(message[said..<min(message.count, said + 1 + random.below(3000))])
+                if count > 0 { said += count }
+                if said == message.count { peer.shutdownWrite() }
+            }
+            if peer.drain(into: &heard, most: 1 + random.below(3000)) == 0 { isEnded = true }
+            echo.step(&random)
+            return isEnded
+        }
+        #expect(isOver && heard == message, "\(heard.count) of \(message.count) bytes, after \(echo.cancels) cancels")
+        #expect(echo.cancels > 10)
+        engine.submit(.close(socket))
+        engine.exchange(waitNanoseconds: 0)
+        engine.expectNoBreach()
+    }
+}
+
+/// Sends back what comes, and cancels and begins its operations anew at random.
+private struct Echo {
+    let engine: EngineUnderTest
+    let socket: SocketID
+    let receive: OperationToken
+    let send: OperationToken
+    private(set) var cancels = 0
+    private var outbox = ByteQueue()
+    private var isReceiving = false
+    private var isSending = false
+    private var isCancelled = false
+    private var hasEnded = false
+    private var hasShut = false
+
+    init(engine: EngineUnderTest, socket: SocketID) {
+        self.engine = engine
+        self.socket = socket
+        receive = engine.token()
+        send = engine.token()
+    }
+
+    mutating func step(_ random: inout SimulatedRandom) {
+        while let completion = engine.claim(receive) {
+            if completion.result > 0 {
+                outbox.append(completion.buffer, length: Int(completion.result), in: engine.pool)
+            } else if completion.result == 0 {
+                hasEnded = true
+            }
+            if !completion.more {
+                isReceiving = false
+                isCancelled = false
+            }
+        }
+        while let completion = engine.claim(send) {
+            isSending = false
+            if completion.result > 0 { outbox.consume(Int(completion.result), in: engine.pool) }
+        }
+        if isReceiving, !isCancelled, random.chance(0.3) {
+            isCancelled = true
+            cancels += 1
+            engine.submit(.cancel(receive, on: socket))
+        } else if !isReceiving, !hasEnded, random.chance(0.7) {
+            isReceiving = true
+            engine.submit(.receive(socket, receive))
+        }
+        if isSending, random.chance(0.3) {
+            cancels += 1
+            engine.submit(.cancel(send, on: socket))
+        } else if !isSending, !outbox.isEmpty, random.chance(0.7) {
+            isSending = true
+            engine.submit(.send(socket, outbox, send))
+        } else if !isSending, outbox.isEmpty, hasEnded, !hasShut {
+            hasShut = true
+            engine.submit(.shutdownWrite(socket))
+        }
     }
 }
