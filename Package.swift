@@ -29,11 +29,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+        // Counts heap allocations per thread; linked into the program and into the test bundle.
+        .target(name: "CAllocationCounter"),
 
         // Values both planes speak of: addresses, ports, protocols.
         .target(name: "Addressing", swiftSettings: settings),
@@ -52,7 +53,7 @@ let package = Package(
         .target(
             name: "AdminServer",
             dependencies: [
-                "Addressing", "ControlPlane", "Forwarding", "Routing", hummingbird, logging,
+                "Forwarding", hummingbird, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -61,16 +62,14 @@ let package = Package(
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "AdminServer", "Addressing", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Routing", "ServiceModel", logging,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Routing",
+                "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
 
         // Test support.
         .target(
             name: "EngineSimulator", dependencies: ["Engine", "Addressing", collections], path: "Tests/EngineSimulator", swiftSettings: settings),
-        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
 
         // Tests, fast first.
         .testTarget(name: "TidyTests", swiftSettings: settings),
@@ -80,6 +79,7 @@ let package = Package(
         .testTarget(name: "ObjectSourcesTests", dependencies: ["ObjectSources", "ServiceModel"], swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "AdminServerTests", dependencies: ["AdminServer", "Forwarding"], swiftSettings: settings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "EngineSimulator", "Addressing"], swiftSettings: settings),
         .testTarget(
             name: "ForwardingTests", dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing"],

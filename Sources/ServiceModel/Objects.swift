@@ -1,6 +1,8 @@
 package import Addressing
 
 /// Where a value stands in its source: file (or `-` for standard input), line and column, both from 1.
+///
+/// Line 0 is the source as a whole: what is said of a file that can't be read has no better place.
 package struct SourceLocation: Hashable, Sendable, CustomStringConvertible {
     package let file: String
     package let line: Int
@@ -12,7 +14,12 @@ package struct SourceLocation: Hashable, Sendable, CustomStringConvertible {
         self.column = column
     }
 
-    package var description: String { "\(file):\(line):\(column)" }
+    /// The source as a whole.
+    package init(file: String) {
+        self.init(file: file, line: 0, column: 0)
+    }
+
+    package var description: String { line == 0 ? file : "\(file):\(line):\(column)" }
 }
 
 /// The identity of an object: kind, namespace and name, as one API server would know it.
@@ -120,7 +127,6 @@ package struct Service: Hashable, Sendable {
             self.location = location
         }
     }
-
 
     package var type: ServiceType = .clusterIP
     package var ports: [Port] = []

@@ -1,0 +1,145 @@
+internal import FoundationEssentials
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#endif
+
+/// Asks a running Ringway over its admin socket; what `ringway stats` is made of.
+package struct AdminClient: Sendable {
+    /// `sun_path` less its terminating zero (unix(7)).
+    static let pathBytesMax = 107
+    /// An answer larger than this is not ours.
+    private static let answerBytesMax = 256 << 20
+
+    package let path: String
+
+    package init(path: String) { self.path = path }
+
+    /// The report of the running process.
+    package func report() async throws(AdminServerError) -> AdminReport {
+        let body = try await statisticsBody()
+        do {
+            return try JSONDecoder().decode(AdminReport.self, from: Data(body.utf8))
+        } catch {
+            throw AdminServerError(.badAnswer, "what answers on \(path) speaks of something else (another version of ringway?): \(error)")
+        }
+    }
+
+    /// The same as the JSON text that the process sent.
+    package func statisticsBody() async throws(AdminServerError) -> String {
+        let (status, body) = try await get("/api/v1/stats")
+        guard status == 200 else {
+            throw AdminServerError(.badAnswer, "what answers on \(path) said \(status) to GET /api/v1/stats: is it ringway?")
+        }
+        return body
+    }
+
+    /// One GET. Ten seconds at most.
+    package func get(_ target: String) async throws(AdminServerError) -> (status: Int, body: String) {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { group.shutdownGracefully { _ in } }
+        var attempts = 0
+        while true {
+            do {
+                return try await Self.exchange(target, path: path, group: group)
+            } catch {
+                // connect(2) on a Unix socket does not wait for room in the accept queue: EAGAIN, try again.
+                attempts += 1
+                guard (error as? IOError)?.errnoCode == EAGAIN, attempts < 100 else { throw failure(error) }
+                try? await Task.sleep(for: .milliseconds(20))
+            }
+        }
+    }
+
+    /// Whether a live process accepts connections on the socket. False where there is no file or nobody behind it.
+    func isAnswered() async throws(AdminServerError) -> Bool {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { group.shutdownGracefully { _ in } }
+        do {
+            let channel = try await ClientBootstrap(group: group).connectTimeout(.seconds(5)).connect(unixDomainSocketPath: path).get()
+            try? await channel.close()
+            return true
+        } catch {
+            switch (error as? IOError)?.errnoCode {
+            case ENOENT, ECONNREFUSED: return false
+            // The queue of a process that hangs is full: it lives.
+            case EAGAIN: return true
+            default: throw failure(error)
+            }
+        }
+    }
+
+    private static func exchange(
+        _ target: String, path: String, group: MultiThreadedEventLoopGroup
+    ) async throws -> (status: Int, body: String) {
+        let channel = try await ClientBootstrap(group: group)
+            .connectTimeout(.seconds(5))
+            .connect(unixDomainSocketPath: path) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                    return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(wrappingChannelSynchronously: channel)
+                }
+            }
+        return try await channel.executeThenClose { inbound, outbound in
+            // The deadline closes the channel, which ends the loop below.
+            let deadline = channel.channel.eventLoop.scheduleTask(in: .seconds(10)) { channel.channel.close(promise: nil) }
+            defer { deadline.cancel() }
+            var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: target)
+            head.headers = ["host": "ringway", "connection": "close"]
+            try await outbound.write(contentsOf: [.head(head), .end(nil)])
+            var status = 0
+            var body = ByteBuffer()
+            for try await part in inbound {
+                switch part {
+                case .head(let head):
+                    status = Int(head.status.code)
+                case .body(var bytes):
+                    guard body.readableBytes + bytes.readableBytes <= answerBytesMax else { throw AnswerTooLarge() }
+                    body.writeBuffer(&bytes)
+                case .end:
+                    return (status, String(buffer: body))
+                }
+            }
+            throw ChannelError.eof
+        }
+    }
+
+    private struct AnswerTooLarge: Error {}
+
+    private func failure(_ error: any Error) -> AdminServerError {
+        switch (error as? IOError)?.errnoCode {
+        case ENOENT, ECONNREFUSED:
+            return AdminServerError(
+                .nobodyListens,
+                "no ringway answers on the admin socket \(path): start one with `ringway run`, or name its socket with --admin-socket PATH")
+        case let code?:
+            let reason = Self.words(for: code) ?? "\(error)"
+            return AdminServerError(.unusable, "can't use the admin socket \(path): \(reason)")
+        case nil:
+            if error is SocketAddressError {
+                return AdminServerError(.unusable, "the admin socket path \(path) is too long (at most \(Self.pathBytesMax) bytes)")
+            }
+            return AdminServerError(.badAnswer, "the admin socket \(path) gave no proper answer: \(error)")
+        }
+    }
+
+    /// Plain words for the errors of bind(2) and connect(2) that a user can do something about.
+    static func words(for code: CInt) -> String? {
+        switch code {
+        case EACCES, EPERM: "permission denied (run as the user who started it, or as a member of the socket's group)"
+        case ENOENT: "there is no such directory"
+        case ENOTDIR: "a part of the path is no directory"
+        case EROFS: "the file system is read-only"
+        case EADDRINUSE: "another process has just taken it"
+        case ENOTSOCK, EPROTOTYPE: "it is no stream socket"
+        case ENAMETOOLONG: "the name is too long"
+        case EAGAIN: "it does not answer: its queue is full"
+        default: nil
+        }
+    }
+}

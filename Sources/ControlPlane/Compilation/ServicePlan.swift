@@ -1,0 +1,140 @@
+internal import Addressing
+internal import Routing
+internal import ServiceModel
+
+/// What one Service asks for, seen by itself: where it wants to listen and which endpoints it has. A pure function of its inputs;
+/// what other Services claim comes later, in `SnapshotCompiler`.
+struct ServicePlan: Equatable {
+    struct Listen: Hashable {
+        var key: FrontendKey
+        var origin: Frontend.Origin
+    }
+
+    struct Port: Equatable {
+        var name: ServicePortName
+        var selection: Selection
+        var listens: [Listen]
+        var pools: [EndpointPool]
+        /// Where the port stands in its source, for notices.
+        var location: SourceLocation
+
+        /// The pool for a frontend of that family: index into `pools`.
+        func poolIndex(for family: IPAddress.Family) -> Int {
+            guard let index = pools.firstIndex(where: { $0.frontendFamilies.contains(family) }) else {
+                preconditionFailure("the pools of \(name) leave out \(family)")
+            }
+            return index
+        }
+    }
+
+    private(set) var ports: [Port] = []
+    private(set) var notices: [Diagnostic] = []
+
+    private let key: ServiceKey
+    private let object: ObjectKey
+
+    init(key: ServiceKey, inputs: ServiceInputs) {
+        self.key = key
+        object = inputs.service.key
+        guard case .service(let service) = inputs.service.body else {
+            preconditionFailure("the inputs of Service \(key) begin with a \(inputs.service.key.kind)")
+        }
+        if let proxy = inputs.service.metadata.labels["service.kubernetes.io/service-proxy-name"] {
+            note(
+                .warning, inputs.service.location,
+                "Service \(key) is left to the proxy \"\(proxy)\", as its label service.kubernetes.io/service-proxy-name asks")
+            return
+        }
+        // An ExternalName is a DNS alias and a headless Service has no virtual address: neither is proxied, on purpose.
+        guard service.type != .externalName, !service.isHeadless else { return }
+
+        let addresses = Self.addresses(of: service)
+        let opensNodePorts = service.type == .nodePort || service.type == .loadBalancer
+        var unforwarded = 0
+        for port in service.ports {
+            guard port.transport == .tcp else {
+                unforwarded += 1
+                note(
+                    .warning, port.location,
+                    "Service \(key): \(port.transport.rawValue) is not forwarded yet; port \(Self.label(port)) has no listener")
+                continue
+            }
+            var listens = addresses.map { Listen(key: FrontendKey(SocketAddress($0.address, port.port), .tcp), origin: $0.origin) }
+            if opensNodePorts, let nodePort = port.nodePort {
+                // The only field that listens on any address, because that is what a nodePort asks for: every address of the
+                // node, in both families. They don't clash, as the data plane sets IPV6_V6ONLY.
+                for any in [IPAddress.anyIPv4, .anyIPv6] {
+                    listens.append(Listen(key: FrontendKey(SocketAddress(any, nodePort), .tcp), origin: .nodePort))
+                }
+            }
+            guard !listens.isEmpty else { continue }
+            ports.append(
+                Port(
+                    name: ServicePortName(namespace: key.namespace, name: key.name, port: port.name, transport: .tcp),
+                    selection: service.affinity == .clientIP ? .clientIP : .random, listens: listens,
+                    pools: [], location: port.location))
+        }
+        if ports.isEmpty, unforwarded < service.ports.count {
+            note(
+                .warning, inputs.service.location,
+                "Service \(key) has no address to listen on: give it externalIPs, a clusterIP, a nodePort or status.loadBalancer.ingress")
+        }
+        fillPools(service: service, inputs: inputs)
+    }
+
+    /// The addresses at which a Service's ports are served under their own number, each once: the first field that names one
+    /// gives it its origin.
+    private static func addresses(of service: Service) -> [(address: IPAddress, origin: Frontend.Origin)] {
+        var seen: Set<IPAddress> = []
+        let all: [(IPAddress, Frontend.Origin)] =
+            service.clusterIPs.map { ($0, .clusterIP) } + service.externalIPs.map { ($0, .externalIP) }
+            + service.loadBalancerIPs.map { ($0, .loadBalancerIP) }
+        return all.filter { seen.insert($0.0).inserted }.map { (address: $0.0, origin: $0.1) }
+    }
+
+    private mutating func fillPools(service: Service, inputs: ServiceInputs) {
+        guard !ports.isEmpty else { return }
+        if let inline = service.inlineEndpoints {
+            let pool = EndpointPool(frontendFamilies: EndpointPool.bothFamilies, endpoints: Set(inline).sorted())
+            for index in ports.indices { ports[index].pools = [pool] }
+            return
+        }
+        var slices = inputs.slices.compactMap { object -> EndpointSlice? in
+            if case .endpointSlice(let slice) = object.body { slice } else { nil }
+        }
+        var source = "EndpointSlice"
+        if slices.isEmpty, let object = inputs.endpoints, case .endpoints(let endpoints) = object.body {
+            slices = endpoints.mirrored()
+            source = "Endpoints"
+        }
+        if inputs.slices.isEmpty, inputs.endpoints == nil {
+            note(
+                .warning, inputs.service.location,
+                "Service \(key) has no endpoints: there is no EndpointSlice with the label kubernetes.io/service-name: \(key.name), "
+                    + "no Endpoints \(key) and no annotation ringway.dev/endpoints")
+        }
+        for index in ports.indices {
+            let port = ports[index]
+            let join = EndpointJoin(slices: slices, portName: port.name.port, transport: port.name.transport)
+            ports[index].pools = join.pools
+            if !join.portFound, !slices.isEmpty {
+                let names = Set(slices.flatMap(\.ports).filter { $0.transport == .tcp }.map { "\"\($0.name)\"" }).sorted()
+                let has = names.isEmpty ? "none of its ports is TCP" : "TCP ports there: \(names.joined(separator: ", "))"
+                note(
+                    .warning, port.location,
+                    "Service \(port.name) has no endpoints: no \(source) of it has a TCP port named \"\(port.name.port)\" (\(has))")
+            } else if join.candidateCount > 0, join.pools.allSatisfy(\.endpoints.isEmpty) {
+                note(.warning, port.location, "Service \(port.name): no endpoint is ready (of \(join.candidateCount))")
+            }
+        }
+    }
+
+    private mutating func note(_ severity: Diagnostic.Severity, _ location: SourceLocation, _ message: String) {
+        notices.append(Diagnostic(severity: severity, location: location, object: object, message: message))
+    }
+
+    /// `80` or `80 (http)`.
+    private static func label(_ port: Service.Port) -> String {
+        port.name.isEmpty ? "\(port.port)" : "\(port.port) (\(port.name))"
+    }
+}

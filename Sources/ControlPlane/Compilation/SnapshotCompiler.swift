@@ -1,0 +1,131 @@
+internal import Addressing
+package import Routing
+package import ServiceModel
+
+/// Turns the current set of Kubernetes objects into the routing snapshot of the workers.
+///
+/// Pure: no I/O, no clock, the same objects in any order give the same routing. It remembers the last result, so that a change of
+/// one Service builds new groups for that Service only and all other groups are the same objects as before.
+///
+///     objects ─► ServiceTracker ─► ServicePlan per changed Service ─► claims (who gets which frontend)
+///                                                                 └─► groups (endpoints less our own frontends) ─► snapshot
+package struct SnapshotCompiler: Sendable {
+    /// The snapshot published last, or the empty one with generation 0.
+    package private(set) var snapshot = RoutingSnapshot.empty
+
+    private var tracker = ServiceTracker()
+    private var services: [ServiceKey: CompiledService] = [:]
+    private var claims = FrontendClaims()
+    private var notices: [Diagnostic] = []
+
+    package init() {}
+
+    /// Takes the complete current set of objects.
+    package mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
+        let change = tracker.objectsReplaced(by: objects)
+        guard !change.isEmpty else { return unchanged() }
+
+        var listensChanged = !change.removed.isEmpty
+        for key in change.removed { services[key] = nil }
+        for key in change.changed {
+            guard let inputs = tracker.inputs[key] else { continue }
+            let plan = ServicePlan(key: key, inputs: inputs)
+            let before = services[key]
+            listensChanged = listensChanged || before?.plan.ports.map(\.listens) != plan.ports.map(\.listens)
+            services[key] = CompiledService(plan: plan, groups: before?.groups ?? [:], loopNotices: [])
+        }
+
+        // Which endpoints are our own frontends may change for any Service when the set of frontends does.
+        var moved = FrontendAddresses()
+        if listensChanged {
+            let before = claims.addresses
+            claims = FrontendClaims(services.mapValues(\.plan))
+            moved = before.symmetricDifference(claims.addresses)
+        }
+        let changed = Set(change.changed)
+        for (key, service) in services where changed.contains(key) || service.names(anyOf: moved) {
+            services[key]?.buildGroups(key: key, frontends: claims.addresses)
+        }
+
+        var frontends: [FrontendKey: Frontend] = [:]
+        frontends.reserveCapacity(claims.winners.count)
+        for (key, claim) in claims.winners {
+            guard let service = services[claim.service] else { continue }
+            let group = service.group(of: claim.port, for: key.address.address.family)
+            frontends[key] = Frontend(key: key, origin: claim.origin, group: group)
+        }
+
+        notices = tracker.notices + claims.notices + services.values.flatMap { $0.plan.notices + $0.loopNotices }
+        notices.sort { Self.order(of: $0) < Self.order(of: $1) }
+
+        guard let changes = SnapshotChanges(from: snapshot.frontends, to: frontends) else { return unchanged() }
+        snapshot = RoutingSnapshot(generation: snapshot.generation + 1, frontends: frontends)
+        return Compilation(snapshot: snapshot, changes: changes, totals: SnapshotTotals(frontends), notices: notices)
+    }
+
+    private func unchanged() -> Compilation {
+        Compilation(snapshot: nil, changes: SnapshotChanges(), totals: SnapshotTotals(snapshot.frontends), notices: notices)
+    }
+
+    private static func order(of notice: Diagnostic) -> (String, Int, Int, String) {
+        (notice.location.file, notice.location.line, notice.location.column, notice.message)
+    }
+}
+
+/// A Service's plan and the groups built from it.
+private struct CompiledService {
+    /// What a group is for: a port of the Service and a pool of it.
+    struct GroupKey: Hashable {
+        var port: ServicePortName
+        var pool: Int
+    }
+
+    var plan: ServicePlan
+    /// Groups of the plan; before `buildGroups`, those of the plan before.
+    var groups: [GroupKey: EndpointGroup]
+    var loopNotices: [Diagnostic]
+
+    func group(of port: Int, for family: IPAddress.Family) -> EndpointGroup {
+        let port = plan.ports[port]
+        guard let group = groups[GroupKey(port: port.name, pool: port.poolIndex(for: family))] else {
+            preconditionFailure("no group was built for \(port.name)")
+        }
+        return group
+    }
+
+    func names(anyOf frontends: FrontendAddresses) -> Bool {
+        guard !frontends.isEmpty else { return false }
+        return plan.ports.contains { $0.pools.contains { $0.endpoints.contains(where: frontends.contains) } }
+    }
+
+    /// Builds the groups; one whose content is the same as before stays the same object.
+    mutating func buildGroups(key: ServiceKey, frontends: FrontendAddresses) {
+        var next: [GroupKey: EndpointGroup] = [:]
+        loopNotices = []
+        for port in plan.ports {
+            var own: Set<SocketAddress> = []
+            for (index, pool) in port.pools.enumerated() {
+                let loops = frontends.isEmpty ? [] : pool.endpoints.filter(frontends.contains)
+                own.formUnion(loops)
+                let endpoints = loops.isEmpty ? pool.endpoints : pool.endpoints.filter { !loops.contains($0) }
+                let groupKey = GroupKey(port: port.name, pool: index)
+                if let before = groups[groupKey], before.selection == port.selection,
+                    before.endpoints.lazy.map(\.address).elementsEqual(endpoints)
+                {
+                    next[groupKey] = before
+                } else {
+                    next[groupKey] = EndpointGroup(service: port.name, selection: port.selection, endpoints: endpoints)
+                }
+            }
+            for loop in own.sorted() {
+                loopNotices.append(
+                    Diagnostic(
+                        severity: .warning, location: port.location,
+                        object: ObjectKey(kind: .service, namespace: key.namespace, name: key.name),
+                        message: "Service \(port.name): endpoint \(loop) is left out: it is one of our own listeners, "
+                            + "and a connection to it would come back for ever"))
+            }
+        }
+        groups = next
+    }
+}

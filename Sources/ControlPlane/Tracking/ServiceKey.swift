@@ -1,0 +1,17 @@
+/// Namespace and name of a Service.
+package struct ServiceKey: Hashable, Sendable, Comparable, CustomStringConvertible {
+    package let namespace: String
+    package let name: String
+
+    package init(namespace: String, name: String) {
+        self.namespace = namespace
+        self.name = name
+    }
+
+    /// `namespace/name`.
+    package var description: String { "\(namespace)/\(name)" }
+
+    package static func < (left: ServiceKey, right: ServiceKey) -> Bool {
+        (left.namespace, left.name) < (right.namespace, right.name)
+    }
+}

@@ -1,0 +1,222 @@
+/// What became of one object of a document: itself, or what is wrong with it.
+package struct DecodedObject: Hashable, Sendable {
+    /// Its identity, where kind and name could be read, whether or not the rest is valid.
+    package let key: ObjectKey?
+    /// nil where it was refused, and where it is of a kind that is skipped.
+    package let object: KubernetesObject?
+    package let diagnostics: [Diagnostic]
+    package let location: SourceLocation
+
+    package init(key: ObjectKey?, object: KubernetesObject?, diagnostics: [Diagnostic], location: SourceLocation) {
+        self.key = key
+        self.object = object
+        self.diagnostics = diagnostics
+        self.location = location
+    }
+
+    /// It has at least one error and must not be used.
+    package var isRejected: Bool { diagnostics.contains { $0.severity == .error } }
+}
+
+/// Turns parsed documents into objects, as strictly as an API server and with all findings at once.
+///
+/// Pure. Honoured: `v1` Service, Endpoints, `discovery.k8s.io/v1` EndpointSlice, and lists of them. Other kinds of Kubernetes are
+/// skipped with a warning; a kind nobody knows is an error.
+package enum ObjectDecoder {
+    /// All objects of a document, the items of a list one by one, in order; none for an empty document.
+    package static func decode(_ document: DocumentNode) -> [DecodedObject] {
+        decode(document, listKind: nil)
+    }
+
+    private static func decode(_ document: DocumentNode, listKind: KnownKind?) -> [DecodedObject] {
+        guard !document.isNull else { return [] }
+        guard case .mapping = document.content else {
+            return [refused(document, "an object with apiVersion and kind is expected here, not \(article(document.jsonTypeName))")]
+        }
+        let kind: KnownKind
+        switch identify(document, listKind: listKind) {
+        case .known(let known): kind = known
+        case .skipped(let message):
+            let warning = Diagnostic(severity: .warning, location: document.location, message: message)
+            return [DecodedObject(key: nil, object: nil, diagnostics: [warning], location: document.location)]
+        case .refused(let message, let location): return [refused(document, message, at: location)]
+        }
+        guard kind.isList else { return [decodeObject(document, kind: kind)] }
+        guard listKind == nil else { return [refused(document, "a \(kind.name) inside a list is not read; list its items directly")] }
+        return decodeList(document, kind: kind)
+    }
+
+    private static func decodeList(_ document: DocumentNode, kind: KnownKind) -> [DecodedObject] {
+        var pass = StrictPass(kind: kind.name, findings: Findings(qualifiedKind: kind.name, name: "", key: nil))
+        pass.check(document, against: .list)
+        var decoded: [DecodedObject] = []
+        if !pass.findings.diagnostics.isEmpty {
+            decoded.append(
+                DecodedObject(key: nil, object: nil, diagnostics: pass.findings.diagnostics, location: document.location))
+        }
+        if case .sequence(let items)? = document["items"]?.content {
+            for item in items { decoded += decode(item, listKind: kind) }
+        }
+        return decoded
+    }
+
+    private static func decodeObject(_ document: DocumentNode, kind: KnownKind) -> DecodedObject {
+        let root = Field(path: .root, node: document, parentLocation: document.location)
+        let metadataField = root.child("metadata")
+        let name = metadataField.child("name").string ?? ""
+        let key = kind.objectKind.flatMap { objectKind in
+            name.isEmpty
+                ? nil : ObjectKey(kind: objectKind, namespace: MetadataReading.namespace(of: metadataField), name: name)
+        }
+        var pass = StrictPass(kind: kind.name, findings: Findings(qualifiedKind: kind.qualifiedName, name: name, key: key))
+        pass.check(document, against: kind.shape)
+        var findings = pass.findings
+        let metadata = MetadataReading(nameRule: kind == .service ? .label : .subdomain, isService: kind == .service)
+            .read(metadataField, suggestedPaths: pass.suggestedPaths, into: &findings)
+        let body: KubernetesObject.Body =
+            switch kind {
+            case .endpointSlice:
+                .endpointSlice(
+                    EndpointSliceReading(document: root, metadata: metadata, suggestedPaths: pass.suggestedPaths).read(into: &findings))
+            case .endpoints:
+                .endpoints(EndpointsReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
+            default:
+                .service(ServiceReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
+            }
+        let object =
+            findings.hasErrors ? nil : KubernetesObject(metadata: metadata, body: body, location: document.location)
+        return DecodedObject(key: key, object: object, diagnostics: findings.diagnostics, location: document.location)
+    }
+
+    // MARK: Kinds
+
+    private enum Identity {
+        case known(KnownKind)
+        case skipped(String)
+        case refused(String, SourceLocation)
+    }
+
+    /// What the document says it is. Items of a typed list may leave it unsaid.
+    private static func identify(_ document: DocumentNode, listKind: KnownKind?) -> Identity {
+        for field in ["apiVersion", "kind"] {
+            if let value = document[field], !value.isNull, value.string == nil {
+                return .refused("\(field) must be a string, not \(article(value.jsonTypeName))", value.location)
+            }
+        }
+        let version = document["apiVersion"]?.string ?? ""
+        let kind = document["kind"]?.string ?? ""
+        if version.isEmpty, kind.isEmpty, let item = listKind?.itemKind { return .known(item) }
+        let hint = misspelledIdentity(document)
+        if kind.isEmpty { return .refused("Object 'Kind' is missing\(hint)", document.location) }
+        if version.isEmpty { return .refused("Object 'apiVersion' is missing\(hint)", document.location) }
+        if let known = KnownKind(version: version, kind: kind) { return .known(known) }
+        let location = document["kind"]?.location ?? document.location
+        // A kind of another group may well have the name of one of ours (Knative has a Service).
+        let group = version.split(separator: "/").dropLast().first ?? ""
+        if ["", "core", "discovery.k8s.io"].contains(group), let known = KnownKind.allCases.first(where: { $0.name == kind }) {
+            return .refused(
+                "no matches for kind \(goQuoted(kind)) in version \(goQuoted(version)): write apiVersion: \(known.version)",
+                document["apiVersion"]?.location ?? location)
+        }
+        if version == "v1", !KnownKind.otherCoreKinds.contains(kind), !KnownKind.otherCoreKinds.contains(listItem(of: kind)) {
+            let candidates = KnownKind.allCases.map(\.name) + KnownKind.otherCoreKinds.sorted()
+            return .refused(
+                "no matches for kind \(goQuoted(kind)) in version \"v1\"\(Suggestion.phrase(for: kind, among: candidates))", location)
+        }
+        return .skipped("\(kind) of \(version) is not a kind Ringway reads; skipped")
+    }
+
+    private static func listItem(of kind: String) -> String { kind.hasSuffix("List") ? String(kind.dropLast(4)) : kind }
+
+    private static func misspelledIdentity(_ document: DocumentNode) -> String {
+        guard case .mapping(let entries) = document.content else { return "" }
+        for wanted in ["apiVersion", "kind"] where document[wanted] == nil {
+            for entry in entries where Suggestion.nearest(to: entry.key, among: [wanted]) != nil {
+                return " (did you mean \"\(wanted)\" by \(goQuoted(entry.key))?)"
+            }
+        }
+        return ""
+    }
+
+    private static func article(_ typeName: String) -> String {
+        switch typeName {
+        case "array", "object": "an \(typeName)"
+        case "null": "null"
+        default: "a \(typeName)"
+        }
+    }
+
+    private static func refused(_ document: DocumentNode, _ message: String, at location: SourceLocation? = nil) -> DecodedObject {
+        let diagnostic = Diagnostic(severity: .error, location: location ?? document.location, message: message)
+        return DecodedObject(key: nil, object: nil, diagnostics: [diagnostic], location: document.location)
+    }
+}
+
+/// The kinds that are decoded.
+enum KnownKind: CaseIterable {
+    case service, endpointSlice, endpoints
+    case list, serviceList, endpointSliceList, endpointsList
+
+    init?(version: String, kind: String) {
+        guard let known = KnownKind.allCases.first(where: { $0.version == version && $0.name == kind }) else { return nil }
+        self = known
+    }
+
+    var name: String {
+        switch self {
+        case .service: "Service"
+        case .endpointSlice: "EndpointSlice"
+        case .endpoints: "Endpoints"
+        case .list: "List"
+        case .serviceList: "ServiceList"
+        case .endpointSliceList: "EndpointSliceList"
+        case .endpointsList: "EndpointsList"
+        }
+    }
+
+    var version: String {
+        switch self {
+        case .endpointSlice, .endpointSliceList: "discovery.k8s.io/v1"
+        case .service, .endpoints, .list, .serviceList, .endpointsList: "v1"
+        }
+    }
+
+    /// The kind with its group, as `... is invalid` errors name it.
+    var qualifiedName: String { self == .endpointSlice ? "EndpointSlice.discovery.k8s.io" : name }
+
+    var isList: Bool { objectKind == nil }
+
+    var objectKind: ObjectKey.Kind? {
+        switch self {
+        case .service: .service
+        case .endpointSlice: .endpointSlice
+        case .endpoints: .endpoints
+        case .list, .serviceList, .endpointSliceList, .endpointsList: nil
+        }
+    }
+
+    /// What the items of a typed list are.
+    var itemKind: KnownKind? {
+        switch self {
+        case .serviceList: .service
+        case .endpointSliceList: .endpointSlice
+        case .endpointsList: .endpoints
+        case .service, .endpointSlice, .endpoints, .list: nil
+        }
+    }
+
+    var shape: ObjectShape {
+        switch self {
+        case .service: .service
+        case .endpointSlice: .endpointSlice
+        case .endpoints: .endpoints
+        case .list, .serviceList, .endpointSliceList, .endpointsList: .list
+        }
+    }
+
+    /// Kinds of the core group that may stand in a file beside ours. Kinds of other groups are skipped by their group alone.
+    static let otherCoreKinds: Set<String> = [
+        "Binding", "ComponentStatus", "ConfigMap", "Event", "LimitRange", "Namespace", "Node", "PersistentVolume",
+        "PersistentVolumeClaim", "Pod", "PodTemplate", "ReplicationController", "ResourceQuota", "Secret", "ServiceAccount",
+    ]
+}

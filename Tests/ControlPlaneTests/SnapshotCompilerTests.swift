@@ -1,0 +1,198 @@
+import Addressing
+import ControlPlane
+import Routing
+import ServiceModel
+import Testing
+
+struct SnapshotCompilerTests {
+    private func echo(
+        _ name: String, _ listen: String, _ endpoints: [String], affinity: Service.Affinity = .none, line: Int = 1
+    ) -> KubernetesObject {
+        let address = Objects.socket(listen)
+        return Objects.service(name, line: line) {
+            $0.externalIPs = [address.address]
+            $0.affinity = affinity
+            $0.ports = [Objects.servicePort(Int(address.port.rawValue), line: line)]
+            $0.inlineEndpoints = endpoints.map(Objects.socket)
+        }
+    }
+
+    @Test func theSameObjectsPublishNothing() throws {
+        var compiler = SnapshotCompiler()
+        let objects = [echo("a", "127.0.0.1:80", ["10.0.0.1:80"]), echo("b", "127.0.0.1:81", ["10.0.0.2:80"])]
+        let first = try #require(compiler.compile(objects).snapshot)
+        #expect(first.generation == 1)
+        #expect(compiler.compile(objects).snapshot == nil)
+        #expect(compiler.compile(objects.reversed()).snapshot == nil)
+        #expect(compiler.snapshot.generation == 1)
+    }
+
+    @Test func nothingToServePublishesNothing() {
+        var compiler = SnapshotCompiler()
+        #expect(compiler.compile([]).snapshot == nil)
+        #expect(compiler.snapshot.generation == 0)
+    }
+
+    @Test func aChangeOfOneServiceLeavesTheGroupsOfOthersTheSameObjects() throws {
+        var compiler = SnapshotCompiler()
+        let b = echo("b", "127.0.0.1:81", ["10.0.0.2:80"])
+        let before = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]), b]).snapshot)
+        let after = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80", "10.0.0.3:80"]), b]).snapshot)
+        #expect(after.generation == 2)
+        #expect(before.group("127.0.0.1:80") !== after.group("127.0.0.1:80"))
+        #expect(before.group("127.0.0.1:81") === after.group("127.0.0.1:81"))
+    }
+
+    @Test func aChangeOfASliceRebuildsItsServiceOnly() throws {
+        var compiler = SnapshotCompiler()
+        let service = Objects.service("web") {
+            $0.clusterIPs = [Objects.ip("172.30.0.41"), Objects.ip("fd00:172::41")]
+            $0.ports = [Objects.servicePort(80)]
+        }
+        let other = echo("b", "127.0.0.1:81", ["10.0.0.2:80"])
+        let v6 = Objects.slice("web-6", of: "web", family: .ipv6, [Objects.ready("fd00:10::1")])
+        let before = try #require(
+            compiler.compile([service, other, v6, Objects.slice("web-4", of: "web", [Objects.ready("10.0.0.1")])]).snapshot)
+        let outcome = compiler.compile([service, other, v6, Objects.slice("web-4", of: "web", [Objects.ready("10.0.0.5")])])
+        let after = try #require(outcome.snapshot)
+        #expect(before.group("172.30.0.41:80") !== after.group("172.30.0.41:80"))
+        #expect(before.group("[fd00:172::41]:80") === after.group("[fd00:172::41]:80"), "the other family did not change")
+        #expect(before.group("127.0.0.1:81") === after.group("127.0.0.1:81"))
+        #expect(outcome.changes.endpointsAdded == 1)
+        #expect(outcome.changes.endpointsRemoved == 1)
+    }
+
+    @Test func movingAnObjectWithinItsFilePublishesNothingButMovesItsNotices() {
+        var compiler = SnapshotCompiler()
+        _ = compiler.compile([echo("a", "127.0.0.1:80", ["127.0.0.1:80"], line: 3)])
+        let outcome = compiler.compile([echo("a", "127.0.0.1:80", ["127.0.0.1:80"], line: 9)])
+        #expect(outcome.snapshot == nil)
+        #expect(outcome.notices.map(\.location.line) == [9])
+    }
+
+    @Test func aChangeOfAffinityBuildsANewGroup() throws {
+        var compiler = SnapshotCompiler()
+        let before = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"])]).snapshot)
+        let after = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"], affinity: .clientIP)]).snapshot)
+        #expect(before.group("127.0.0.1:80") !== after.group("127.0.0.1:80"))
+        #expect(after.group("127.0.0.1:80")?.selection == .clientIP)
+    }
+
+    @Test func aServiceThatIsGoneTakesItsListenersWithIt() throws {
+        var compiler = SnapshotCompiler()
+        let b = echo("b", "127.0.0.1:81", ["10.0.0.2:80"])
+        _ = compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]), b])
+        let outcome = compiler.compile([b])
+        #expect(outcome.snapshot?.frontends.count == 1)
+        #expect(outcome.changes.servicesRemoved == 1)
+        #expect(outcome.changes.listenersRemoved == 1)
+        #expect(outcome.changes.endpointsRemoved == 1)
+        #expect(outcome.totals.services == 1)
+        #expect(compiler.compile([]).snapshot?.frontends.isEmpty == true)
+    }
+
+    @Test func theFirstByNameKeepsAFrontendThatTwoAskForAndBothAreNamed() throws {
+        var compiler = SnapshotCompiler()
+        let outcome = compiler.compile([
+            echo("b", "127.0.0.1:80", ["10.0.0.2:80"], line: 7), echo("a", "127.0.0.1:80", ["10.0.0.1:80"], line: 20),
+        ])
+        #expect(outcome.snapshot?.verdict(to: "127.0.0.1:80") == ["10.0.0.1:80"])
+        let notice = try #require(outcome.notices.first)
+        #expect(outcome.notices.count == 1)
+        #expect(notice.severity == .error)
+        #expect(notice.location.line == 7)
+        #expect(notice.message.contains("default/a"))
+        #expect(notice.message.contains("default/b"))
+        #expect(notice.message.contains("tcp 127.0.0.1:80"))
+
+        // The loser takes over when the winner goes.
+        let next = compiler.compile([echo("b", "127.0.0.1:80", ["10.0.0.2:80"], line: 7)])
+        #expect(next.snapshot?.verdict(to: "127.0.0.1:80") == ["10.0.0.2:80"])
+        #expect(next.notices.isEmpty)
+    }
+
+    @Test func anEndpointStopsBeingALoopWhenTheListenerItIsGoes() throws {
+        var compiler = SnapshotCompiler()
+        let front = echo("front", "127.0.0.1:80", ["127.0.0.1:81", "10.0.0.1:80"])
+        let aside = echo("aside", "127.0.0.1:90", ["10.0.0.9:80"])
+        let looped = compiler.compile([front, aside, echo("next", "127.0.0.1:81", ["10.0.0.2:80"])])
+        #expect(looped.snapshot?.verdict(to: "127.0.0.1:80") == ["10.0.0.1:80"])
+        #expect(looped.notices.map(\.severity) == [.warning])
+        let before = try #require(looped.snapshot)
+        let after = try #require(compiler.compile([front, aside]).snapshot)
+        #expect(after.verdict(to: "127.0.0.1:80") == ["10.0.0.1:80", "127.0.0.1:81"])
+        #expect(before.group("127.0.0.1:90") === after.group("127.0.0.1:90"))
+    }
+
+    @Test(arguments: [TransportProtocol.udp, .sctp])
+    func portsOfOtherProtocolsAreSaidNotToBeForwarded(transport: TransportProtocol) {
+        var compiler = SnapshotCompiler()
+        let outcome = compiler.compile([
+            Objects.service("dns") {
+                $0.clusterIPs = [Objects.ip("10.96.0.10")]
+                $0.inlineEndpoints = [Objects.socket("10.0.0.1:53")]
+                $0.ports = [Objects.servicePort(53, "dns", transport, line: 8), Objects.servicePort(53, "dns-tcp", line: 9)]
+            }
+        ])
+        #expect(outcome.snapshot?.frontends.count == 1)
+        #expect(
+            outcome.notices.map(\.message) == [
+                "Service default/dns: \(transport.rawValue) is not forwarded yet; port 53 (dns) has no listener"
+            ])
+        #expect(outcome.notices.first?.location.line == 8)
+    }
+
+    @Test func noticesNameWhatIsMissing() {
+        func notices(_ objects: KubernetesObject...) -> [String] {
+            var compiler = SnapshotCompiler()
+            return compiler.compile(objects).notices.map(\.message)
+        }
+        let web = Objects.service("web") {
+            $0.clusterIPs = [Objects.ip("10.96.0.1")]
+            $0.ports = [Objects.servicePort(80, "http")]
+        }
+        #expect(notices(web).first?.contains("no EndpointSlice with the label kubernetes.io/service-name: web") == true)
+        #expect(
+            notices(web, Objects.slice("web-1", of: "web", ports: [Objects.port(80, "web")], [Objects.ready("10.0.0.1")]))
+                == [
+                    "Service default/web:http has no endpoints: no EndpointSlice of it has a TCP port named \"http\" (TCP ports there: \"web\")"
+                ])
+        #expect(
+            notices(web, Objects.slice("web-1", of: "web", ports: [Objects.port(80, "http")], [Objects.unready("10.0.0.1")]))
+                == ["Service default/web:http: no endpoint is ready (of 1)"])
+        #expect(
+            notices(Objects.service("lost") { $0.ports = [Objects.servicePort(80)] }).first?.contains("has no address to listen on") == true
+        )
+        #expect(notices(Objects.slice("web-1", of: "web", [])).first?.contains("there is no such Service") == true)
+        #expect(notices(web, web).contains { $0.contains("is also at test.yaml:1:1") })
+    }
+
+    @Test func totalsCountServicesListenersAndEndpoints() {
+        var compiler = SnapshotCompiler()
+        let outcome = compiler.compile([
+            echo("a", "127.0.0.1:80", ["10.0.0.1:80", "10.0.0.2:80"]),
+            Objects.service("b") {
+                $0.type = .nodePort
+                $0.ports = [Objects.servicePort(80, nodePort: 30080)]
+                $0.inlineEndpoints = [Objects.socket("10.0.0.1:80")]
+            },
+        ])
+        #expect(outcome.totals.services == 2)
+        #expect(outcome.totals.listeners == 3)
+        #expect(outcome.totals.endpoints == 3)
+        #expect(outcome.changes.servicesAdded == 2)
+        #expect(outcome.changes.listenersAdded == 3)
+    }
+
+    @Test func aThousandServicesCompileOnceAndThenOneAtATime() throws {
+        var compiler = SnapshotCompiler()
+        var objects = (0..<1000).map {
+            echo("s\($0)", "10.96.\($0 / 250).\($0 % 250):80", ["10.0.0.1:\(1000 + $0)", "10.0.0.2:\(1000 + $0)"])
+        }
+        let before = try #require(compiler.compile(objects).snapshot)
+        objects[500] = echo("s500", "10.96.2.0:80", ["10.0.0.3:80"])
+        let after = try #require(compiler.compile(objects).snapshot)
+        let replaced = after.frontends.filter { before.frontends[$0.key]?.group !== $0.value.group }
+        #expect(replaced.map(\.key.description) == ["tcp 10.96.2.0:80"])
+    }
+}
