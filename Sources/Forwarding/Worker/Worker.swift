@@ -110,7 +110,12 @@ package struct Worker: ~Copyable {
         if isWoken || resetSweep != nil { return 0 }
         var wait = timers.waitNanoseconds(now)
         if let stopDeadline { wait = min(wait, stopDeadline > now ? stopDeadline - now : 0, 10_000_000) }
-        if case .until(let time) = acceptPause { wait = min(wait, time > now ? time - now : 0) }
+        switch acceptPause {
+        case .none: break
+        case .until(let time): wait = min(wait, time > now ? time - now : 0)
+        // Room comes without an event of ours when another worker closes a connection or the limit of open files is raised.
+        case .untilRoom: wait = min(wait, Limits.acceptPauseNanoseconds)
+        }
         // What these wait for comes without an event of their own: look again soon.
         if !starved.isEmpty || !listeners.draining.isEmpty { wait = min(wait, 1_000_000) }
         return wait
