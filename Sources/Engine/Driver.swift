@@ -8,6 +8,9 @@ package protocol Driver: AnyObject {
     /// The pool that received bytes live in. Shared by driver and caller, both on the worker's thread.
     var buffers: BufferPool { get }
 
+    /// Buffers that a receive could still be given: the free ones of the pool and those already lent to the kernel.
+    var receiveBuffers: Int { get }
+
     /// System calls made so far, those of the synchronous calls included.
     var systemCalls: UInt64 { get }
 

@@ -123,6 +123,7 @@ package final class UringDriver: Driver {
         unsafe munmap(scratch, entries * MemoryLayout<Scratch>.stride)
     }
 
+    package var receiveBuffers: Int { buffers.freeCount &+ buffersLent }
     package var systemCalls: UInt64 { sockets.systemCalls }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }

@@ -98,10 +98,17 @@ struct KernelSockets: ~Copyable {
     mutating func stopArrivals(_ listener: SocketID) {
         guard let descriptor = descriptor(of: listener) else { return }
         systemCalls &+= 1
-        // A classic BPF program of one instruction: return 0, keep no byte of the packet. SYNs vanish; the queue stays.
-        var drop = sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0)
-        unsafe withUnsafeMutablePointer(to: &drop) { instruction in
-            var program = unsafe sock_fprog(len: 1, filter: instruction)
+        // Classic BPF over the TCP header: a SYN without ACK vanishes. What is queued stays, and so do handshakes under way: their
+        // last ACK comes through this filter, too.
+        let instructions: [sock_filter] = [
+            sock_filter(code: UInt16(BPF_LD | BPF_B | BPF_ABS), jt: 0, jf: 0, k: 13),
+            sock_filter(code: UInt16(BPF_ALU | BPF_AND | BPF_K), jt: 0, jf: 0, k: 0x12),
+            sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 0, jf: 1, k: 0x02),
+            sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0),
+            sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max),
+        ]
+        unsafe instructions.withUnsafeBufferPointer { buffer in
+            var program = unsafe sock_fprog(len: UInt16(buffer.count), filter: UnsafeMutablePointer(mutating: buffer.baseAddress))
             _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
         }
     }
