@@ -249,4 +249,35 @@ struct BehaviourTests {
         #expect(stage.worker.closed(.drain) == 3000)
         stage.close()
     }
+
+    /// Nothing of such a client is in the kernel that could tell: its receive is stopped by back-pressure, or has ended with its
+    /// FIN. The flow is held until the server moves; only a time limit for idle flows, or asking the socket, would end it.
+    @Test(arguments: HiddenReset.allCases)
+    fileprivate func resetThatNoOperationWaitsForIsNotNoticed(_ hidden: HiddenReset) {
+        let stage = Stage()
+        stage.addEndpoint(
+            Self.script {
+                $0.bytes = hidden == .behindBackPressureWhileSending ? 1_000_000 : 0
+                $0.reads = hidden == .afterFin
+                $0.ending = .vanishAfter
+                $0.endingBytes = .max
+                $0.patienceNanoseconds = 30_000_000_000
+            })
+        stage.open()
+        let client = stage.addClient(
+            Self.script {
+                $0.bytes = hidden == .afterFin ? 10 : 100_000
+                $0.readMax = 100
+                $0.pauseNanosecondsMax = 1_000_000
+                $0.patienceNanoseconds = 200_000_000
+            })
+        #expect(stage.finish([client]))
+        #expect(stage.network.peer(client).didReset)
+        stage.worker.run(nanoseconds: 10_000_000_000)
+        withKnownIssue { #expect(stage.worker.connectionsActive == 0) }
+        stage.worker.run(nanoseconds: 25_000_000_000)
+        stage.close()
+    }
+
+    fileprivate enum HiddenReset: CaseIterable { case behindBackPressure, behindBackPressureWhileSending, afterFin }
 }
