@@ -1,9 +1,6 @@
 import EngineSimulator
+import Foundation
 import Testing
-
-#if canImport(Glibc)
-import Glibc
-#endif
 
 /// A whole worker under faults, from seeds. `RINGWAY_SEED=17` plays one again; `RINGWAY_SEEDS=5000` plays that many.
 struct SimulationTests {
@@ -34,7 +31,6 @@ struct SimulationTests {
     }
 
     private static func number(_ variable: String) -> UInt64? {
-        guard let value = unsafe getenv(variable) else { return nil }
-        return UInt64(unsafe String(cString: value))
+        ProcessInfo.processInfo.environment[variable].flatMap { UInt64($0) }
     }
 }

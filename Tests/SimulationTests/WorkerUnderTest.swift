@@ -68,6 +68,8 @@ final class WorkerUnderTest {
 
     func post(_ command: WorkerCommand) { precondition(mailbox.post(command), "the mailbox is full") }
 
+    var ticks: UInt64 { counter(Column.ticks) }
+
     func counter(_ column: Int) -> UInt64 { counters.read(row: Column.workerRow, column: column) }
 
     /// Flows closed, for whatever reason, on all Services.
