@@ -27,6 +27,7 @@ package final class SimulatedDriver: Driver {
     package let buffers: BufferPool
     package let wakeUp = WakeUp()
     package let network: SimulatedNetwork
+    package var receiveBuffers: Int { buffers.freeCount }
     package internal(set) var systemCalls: UInt64 = 0
     /// What the caller did against the contract; empty is right. At most `breachesMax` are kept.
     package private(set) var breaches: [String] = []
