@@ -29,6 +29,10 @@ package protocol Driver: AnyObject {
     /// The address of the other side of a connected socket, or nil when it is gone.
     func peerAddress(of socket: SocketID) -> IPAddress?
 
+    /// Whether a connection has been reset or given up by the network (POLLERR or POLLHUP): for a socket on which no receive
+    /// would tell.
+    func hasFailed(_ socket: SocketID) -> Bool
+
     /// Makes a listener drop what arrives for it from now on, so that its accept queue can be emptied before it is closed:
     /// closing resets what is queued.
     func stopArrivals(_ listener: SocketID)

@@ -147,6 +147,16 @@ package final class SimulatedDriver: Driver {
         return network.ends[Int(row.place)].remote.address
     }
 
+    package func hasFailed(_ socket: SocketID) -> Bool {
+        systemCalls &+= 1
+        guard isCurrent(socket) else {
+            breach("hasFailed of a socket that is not open")
+            return false
+        }
+        let row = sockets[Int(socket.index)]
+        return row.kind == .stream && network.ends[Int(row.place)].isReset
+    }
+
     package func stopArrivals(_ listener: SocketID) {
         systemCalls &+= 1
         guard isCurrent(listener), sockets[Int(listener.index)].kind == .listener else {

@@ -89,6 +89,7 @@ package final class EpollDriver: Driver {
     }
     package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
     package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
+    package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
     package func stopArrivals(_ listener: SocketID) { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { began(sockets.acceptQueued(listener)) }
 

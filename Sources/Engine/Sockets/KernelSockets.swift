@@ -95,6 +95,14 @@ struct KernelSockets: ~Copyable {
         }
     }
 
+    mutating func hasFailed(_ socket: SocketID) -> Bool {
+        guard let descriptor = descriptor(of: socket) else { return false }
+        systemCalls &+= 1
+        // poll(2) reports both without being asked, and leaves the error for the call that meets it.
+        var entry = pollfd(fd: descriptor, events: 0, revents: 0)
+        return unsafe poll(&entry, 1, 0) > 0 && Int32(entry.revents) & (POLLERR | POLLHUP) != 0
+    }
+
     mutating func stopArrivals(_ listener: SocketID) {
         guard let descriptor = descriptor(of: listener) else { return }
         systemCalls &+= 1

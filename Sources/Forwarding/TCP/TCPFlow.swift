@@ -88,6 +88,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var connectCancelled = false
     package var closesWithReset = false
     package var flushBounded = false
+    /// Whether a timer is set that looks after legs that can't be heard.
+    package var isWatched = false
     package var closeReason = CloseReason.internal
     package var client = LegState()
     package var server = LegState()
@@ -153,12 +155,27 @@ extension TCPFlow {
         let errno = FlowErrno(result)
         if errno == .cancelled || errno == .starved { return }
         self[leg].outbox.removeAll(in: pool)
+        foundFailed(leg)
+    }
+
+    /// A leg's peer is gone, though no receive has told so.
+    package mutating func foundFailed(_ leg: Leg) {
+        guard self[leg].input != .reset else { return }
         note(leg, .reset)
         if self[leg].input == .open {
             // What the peer said before it went is still to be read; the end of the reading tells the rest.
             self[leg].isBroken = true
         } else {
             self[leg].input = .reset
+        }
+    }
+
+    /// Whether a leg's peer could go without our hearing of it: its reading is held up by back-pressure, or has met FIN.
+    package func isUnheard(_ leg: Leg) -> Bool {
+        switch self[leg].input {
+        case .open: self[leg].receive == .idle && !self[leg].isBroken
+        case .fin: !self[leg].finSent
+        case .reset: false
         }
     }
 

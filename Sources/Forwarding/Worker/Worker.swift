@@ -197,6 +197,7 @@ package struct Worker: ~Copyable {
     private mutating func settle(_ slot: UInt32) {
         let room = flows[slot].phase == .established ? outboxMax : min(outboxMax, Limits.outboxConnectingMax)
         let actions = flows[slot].settle(outboxMax: room, in: pool)
+        if !flows[slot].isWatched { watchIfUnheard(slot) }
         if actions.isEmpty { return }
         if actions.contains(.finish) { return finish(slot) }
         let client = flows[slot].client.socket
@@ -213,6 +214,14 @@ package struct Worker: ~Copyable {
         if actions.contains(.cancelSendToServer) { submissions.append(.cancel(token(.sendToServer, slot), on: server)) }
         if actions.contains(.cancelConnect) { submissions.append(.cancel(token(.connect, slot), on: server)) }
         if actions.contains(.boundFlush) { timers.set(slot, deadline: now &+ Limits.resetFlushNanoseconds) }
+    }
+
+    private mutating func watchIfUnheard(_ slot: UInt32) {
+        guard flows[slot].phase == .established, !flows[slot].flushBounded,
+            flows[slot].isUnheard(.client) || flows[slot].isUnheard(.server)
+        else { return }
+        flows[slot].isWatched = true
+        timers.set(slot, deadline: now &+ Limits.watchNanoseconds)
     }
 
     /// The last step of a close: nothing of the flow is in the kernel.
@@ -438,8 +447,12 @@ package struct Worker: ~Copyable {
             submissions.append(.cancel(token(.connect, slot), on: flows[slot].server.socket))
         case .waiting:
             beginConnect(slot, otherwise: .limitProcess)
-        case .established:
+        case .established where flows[slot].flushBounded:
             flows[slot].beginClose(reset: true)
+        case .established:
+            flows[slot].isWatched = false
+            if flows[slot].isUnheard(.client), driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
+            if flows[slot].isUnheard(.server), driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
         case .free, .closing: break
         }
     }
