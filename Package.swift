@@ -80,6 +80,13 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
         .testTarget(name: "AdminServerTests", dependencies: ["AdminServer", "Forwarding"], swiftSettings: settings),
+        .testTarget(
+            name: "CLITests",
+            dependencies: [
+                "AdminServer", "Addressing", "CAllocationCounter", "CLI", "ControlPlane", "Forwarding", "ObjectSources", "Routing",
+                "ServiceModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "EngineSimulator", "Addressing"], swiftSettings: settings),
         .testTarget(
             name: "ForwardingTests", dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing"],

@@ -16,6 +16,10 @@ package struct AdminClient: Sendable {
     /// An answer larger than this is not ours.
     private static let answerBytesMax = 256 << 20
 
+    /// The one thread of the server and of all clients. Never shut down: a connection's last task may come after any moment
+    /// that seems right for it, and an idle thread holds nothing up at exit.
+    static let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
     package let path: String
 
     package init(path: String) { self.path = path }
@@ -41,12 +45,10 @@ package struct AdminClient: Sendable {
 
     /// One GET. Ten seconds at most.
     package func get(_ target: String) async throws(AdminServerError) -> (status: Int, body: String) {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        defer { group.shutdownGracefully { _ in } }
         var attempts = 0
         while true {
             do {
-                return try await Self.exchange(target, path: path, group: group)
+                return try await Self.exchange(target, path: path)
             } catch {
                 // connect(2) on a Unix socket does not wait for room in the accept queue: EAGAIN, try again.
                 attempts += 1
@@ -58,10 +60,9 @@ package struct AdminClient: Sendable {
 
     /// Whether a live process accepts connections on the socket. False where there is no file or nobody behind it.
     func isAnswered() async throws(AdminServerError) -> Bool {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        defer { group.shutdownGracefully { _ in } }
         do {
-            let channel = try await ClientBootstrap(group: group).connectTimeout(.seconds(5)).connect(unixDomainSocketPath: path).get()
+            let bootstrap = ClientBootstrap(group: Self.eventLoops).connectTimeout(.seconds(5))
+            let channel = try await bootstrap.connect(unixDomainSocketPath: path).get()
             try? await channel.close()
             return true
         } catch {
@@ -74,10 +75,8 @@ package struct AdminClient: Sendable {
         }
     }
 
-    private static func exchange(
-        _ target: String, path: String, group: MultiThreadedEventLoopGroup
-    ) async throws -> (status: Int, body: String) {
-        let channel = try await ClientBootstrap(group: group)
+    private static func exchange(_ target: String, path: String) async throws -> (status: Int, body: String) {
+        let channel = try await ClientBootstrap(group: eventLoops)
             .connectTimeout(.seconds(5))
             .connect(unixDomainSocketPath: path) { channel in
                 channel.eventLoop.makeCompletedFuture {

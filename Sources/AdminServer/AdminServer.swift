@@ -13,11 +13,10 @@ internal import NIOPosix
 /// | `GET /healthz` | 200 `ok`: the process answers |
 /// | `GET /readyz` | 200 `ok` while it serves its configuration, else 503 and the reason |
 ///
-/// Read-only. One thread of its own; the workers never wait for it. It holds nothing that keeps the process alive, so `exit`
-/// needs no `stop`, but only `stop` removes the socket file.
+/// Read-only. One thread; the workers never wait for it. It holds nothing that keeps the process alive, so `exit` needs no
+/// `stop`, but only `stop` removes the socket file.
 package final class AdminServer: Sendable {
     package let path: String
-    private let group: MultiThreadedEventLoopGroup
     private let running: Task<Void, Never>
 
     /// Listens on `path` (mode 0660). A socket file that nobody answers on is replaced.
@@ -36,7 +35,6 @@ package final class AdminServer: Sendable {
                 "another ringway answers on the admin socket \(path): stop it, or give --admin-socket another path (or none)")
         }
 
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let (started, startedContinuation) = AsyncStream<Result<Void, AdminServerError>>.makeStream()
         let application = Application(
             router: Self.router(report: report, notReady: notReady),
@@ -50,7 +48,7 @@ package final class AdminServer: Sendable {
                     startedContinuation.yield(.failure(AdminServerError(.unusable, "can't set the mode of \(path): \(error)")))
                 }
             },
-            eventLoopGroupProvider: .shared(group),
+            eventLoopGroupProvider: .shared(AdminClient.eventLoops),
             logger: Logger(label: "admin") { _ in SwiftLogNoOpLogHandler() })
         let running = Task {
             do {
@@ -62,7 +60,6 @@ package final class AdminServer: Sendable {
         }
 
         self.path = path
-        self.group = group
         self.running = running
         var outcome: Result<Void, AdminServerError>?
         for await result in started {
@@ -71,22 +68,20 @@ package final class AdminServer: Sendable {
         }
         if case .success = outcome { return }
         running.cancel()
-        group.shutdownGracefully { _ in }
         guard case .failure(let failure) = outcome else { throw AdminServerError(.unusable, "the admin socket \(path) ended at once") }
         throw failure
     }
 
     /// Stops listening and removes the socket file. Waits at most `limit` for requests in flight.
     package func stop(within limit: Duration = .seconds(1)) async {
-        running.cancel()
+        // In this order: a successor may bind the path as soon as nobody answers, and its file must stay.
         removeSocketFile()
+        running.cancel()
         // Whichever ends first; the other is abandoned, so that a stuck request can't hold the process.
         let (ended, continuation) = AsyncStream<Void>.makeStream()
-        let group = group
         let running = running
         Task {
             await running.value
-            try? await group.shutdownGracefully()
             continuation.finish()
         }
         let timer = Task {

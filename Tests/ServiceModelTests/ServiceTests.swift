@@ -148,12 +148,6 @@ struct ServiceTests {
 
     static let warned: [Invalid] = [
         Invalid(
-            "a UDP port", ["ports": [["port": 53, "protocol": "UDP"]]],
-            "spec.ports[0].protocol: UDP is not forwarded yet: this port will not be opened"),
-        Invalid(
-            "an SCTP port", ["ports": [["port": 9, "protocol": "SCTP"]]],
-            "spec.ports[0].protocol: SCTP is not supported: this port will not be opened"),
-        Invalid(
             "a node port that would have to be allocated", ["type": "NodePort", "ports": [["port": 80]]],
             "spec.ports[0].nodePort: not given, and node ports are not allocated yet: none will be opened for this port; "
                 + "set nodePort to open one"),

@@ -336,8 +336,8 @@ package final class UringDriver: Driver {
     private func deliver(_ entry: io_uring_cqe, _ completions: inout CompletionQueue) {
         let token = OperationToken(rawValue: entry.user_data)
         let more = entry.flags & UInt32(IORING_CQE_F_MORE) != 0
-        if token == .discarded { return }
-        if token == .wakeUp {
+        if token.rawValue == OperationToken.discarded.rawValue { return }
+        if token.rawValue == OperationToken.wakeUp.rawValue {
             wakeUp.clear()
             sockets.systemCalls &+= 1
             if !more { armWakeUp() }

@@ -104,8 +104,9 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
 
     package init(generation: UInt32) { self.generation = generation }
 
-    package subscript(leg: Leg) -> LegState {
-        _read { if leg == .client { yield client } else { yield server } }
+    // Inlined by order: the accessors' coroutines were 3 % of a worker's time.
+    @inline(__always) package subscript(leg: Leg) -> LegState {
+        get { leg == .client ? client : server }
         _modify { if leg == .client { yield &client } else { yield &server } }
     }
 

@@ -140,7 +140,7 @@ package struct Worker: ~Copyable {
     }
 
     private mutating func handle(_ completion: Completion) {
-        if completion.token == .wakeUp {
+        if completion.token.rawValue == OperationToken.wakeUp.rawValue {
             isWoken = true
             return
         }

@@ -4,7 +4,9 @@ package struct DecodedObject: Hashable, Sendable {
     package let key: ObjectKey?
     /// nil where it was refused, and where it is of a kind that is skipped.
     package let object: KubernetesObject?
+    /// Every finding about it, warnings too.
     package let diagnostics: [Diagnostic]
+    /// Where it begins.
     package let location: SourceLocation
 
     package init(key: ObjectKey?, object: KubernetesObject?, diagnostics: [Diagnostic], location: SourceLocation) {

@@ -106,19 +106,9 @@ struct ServiceReading {
                 + "\"TargetPort\":0,\"NodePort\":0}"
             findings.duplicate(element, key)
         }
-        warnOfUnserved(element, transport: transport, into: &findings)
         return Service.Port(
             name: name, transport: transport, port: port, targetPort: targetPort.isName ? nil : targetPort.number ?? port,
             nodePort: nodePort, location: element.location)
-    }
-
-    private func warnOfUnserved(_ element: Field, transport: TransportProtocol, into findings: inout Findings) {
-        let field = element.child("protocol")
-        switch transport {
-        case .tcp: break
-        case .udp: findings.warn(field, "UDP is not forwarded yet: this port will not be opened")
-        case .sctp: findings.warn(field, "SCTP is not supported: this port will not be opened")
-        }
     }
 
     private func readTargetPort(_ field: Field, into findings: inout Findings) -> (number: PortNumber?, isName: Bool) {

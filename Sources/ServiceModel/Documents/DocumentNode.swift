@@ -16,7 +16,9 @@ package struct DocumentNode: Hashable, Sendable {
             case string, integer, number, boolean, null
         }
 
+        /// As it was written, escapes resolved.
         package let text: String
+        /// What it counts as.
         package let kind: Kind
 
         package init(text: String, kind: Kind) {
@@ -33,8 +35,11 @@ package struct DocumentNode: Hashable, Sendable {
 
     /// One key and its value.
     package struct Entry: Hashable, Sendable {
+        /// The key's text, of whatever kind it was.
         package let key: String
+        /// Where the key stands: the place of an unknown or doubled field.
         package let keyLocation: SourceLocation
+        /// What it is a key of.
         package let value: DocumentNode
 
         package init(key: String, keyLocation: SourceLocation, value: DocumentNode) {
@@ -44,7 +49,9 @@ package struct DocumentNode: Hashable, Sendable {
         }
     }
 
+    /// What it is.
     package let content: Content
+    /// Where it begins.
     package let location: SourceLocation
 
     package init(_ content: Content, at location: SourceLocation) {

@@ -1,15 +1,15 @@
 /// The path of a field as the API server writes it: `spec.ports[1].name`, `metadata.annotations[ringway.dev/endpoints]`.
 ///
 /// A path is a chain that is only spelled out for an error, since nearly all of them are never printed.
-package indirect enum FieldPath: Sendable, CustomStringConvertible {
+indirect enum FieldPath: Sendable, CustomStringConvertible {
     case root
     case child(FieldPath, String)
     case index(FieldPath, Int)
     case key(FieldPath, String)
 
-    package func child(_ name: String) -> FieldPath { .child(self, name) }
+    func child(_ name: String) -> FieldPath { .child(self, name) }
 
-    package var description: String {
+    var description: String {
         switch self {
         case .root: return ""
         case .child(let parent, let name):

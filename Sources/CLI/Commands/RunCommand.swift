@@ -1,0 +1,114 @@
+internal import ArgumentParser
+internal import CAllocationCounter
+internal import Forwarding
+
+/// `ringway run`: serve until a signal ends it.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Balance the TCP connections of the Services in files, directories or standard input.",
+        usage: "ringway run [<options>] <file|dir|-|shorthand> ...",
+        discussion: """
+            Sources are Kubernetes YAML or JSON: Service, EndpointSlice, Endpoints and List. Files and directories are watched, and \
+            changes are applied at once, without touching connections.
+
+            The shorthand [ADDR:]PORT=[ADDR:]PORT,... stands for one Service: `ringway run 9300=9301,9302,9303` listens on \
+            127.0.0.1:9300. A port without an address is on 127.0.0.1; an IPv6 address stands in brackets; 0.0.0.0 listens on all \
+            addresses. `--print` shows the YAML it stands for.
+
+            SIGTERM or SIGINT: stops accepting, lets connections finish within --grace, exits with 0. A second signal exits at once \
+            with 143 or 130.
+            """)
+
+    @Argument(
+        help: ArgumentHelp("Files, directories, - for standard input, or shorthands.", valueName: "file|dir|-|shorthand"),
+        completion: .file())
+    var sources: [String] = []
+
+    @Flag(name: .long, help: "Print the Service YAML that the shorthands stand for, and exit.")
+    var print = false
+
+    @Option(help: "Engine of the workers. auto takes io_uring where the kernel grants it, else epoll.")
+    var engine: DataPlaneSettings.EngineChoice = .auto
+
+    @Option(help: "Worker threads. (default: the allowed CPUs, but no more than the CPU quota grants)")
+    var workers: Int?
+
+    @Option(help: "Bind each worker to one CPU. auto does when there is one worker for each allowed CPU.")
+    var pin: PinChoice = .auto
+
+    @Option(help: "How long connections may go on after a signal to stop: 30s, 500ms, 2m.")
+    var grace = DurationArgument(.seconds(30))
+
+    @Option(help: "How long one endpoint may take to accept a connection before another one is tried.")
+    var connectAttemptTimeout = DurationArgument(.seconds(1))
+
+    @Option(help: "How long all attempts of one connection may take together.")
+    var connectTimeout = DurationArgument(.seconds(3))
+
+    @Option(help: "Format of the log on standard error.")
+    var logFormat: LogFormat = .text
+
+    @Option(
+        help: ArgumentHelp(
+            "Unix socket that `ringway stats` asks, or none. (default: $XDG_RUNTIME_DIR/ringway/admin.sock; without that variable "
+                + "/run/ringway/admin.sock as root, else /tmp/ringway-UID/admin.sock)",
+            valueName: "path"))
+    var adminSocket: AdminSocketArgument?
+
+    @Option(help: "Seed of the random choice of endpoints, to repeat a run. (default: random)")
+    var seed: UInt64?
+
+    /// Read by `validate`, used by `run`.
+    private var shorthands: [Shorthand] { get throws { try Shorthand.all(sources.filter(Shorthand.isMeant(by:))) } }
+    private var roots: [String] { sources.filter { !Shorthand.isMeant(by: $0) } }
+
+    func validate() throws {
+        if sources.isEmpty {
+            throw ValidationError("Nothing to serve: give files, directories, - or a shorthand like 9300=9301,9302,9303.")
+        }
+        do {
+            let shorthands = try shorthands
+            if print, shorthands.isEmpty {
+                throw ValidationError("--print shows what a shorthand stands for: give one, like 9300=9301,9302.")
+            }
+        } catch let error as Shorthand.Malformed {
+            throw ValidationError("\(error)")
+        }
+        if roots.count(where: { $0 == "-" }) > 1 { throw ValidationError("Standard input (-) can be read only once.") }
+        if let workers, !(1...1024).contains(workers) { throw ValidationError("--workers must be from 1 to 1024.") }
+        if connectAttemptTimeout.duration <= .zero || connectTimeout.duration <= .zero {
+            throw ValidationError("--connect-attempt-timeout and --connect-timeout must be longer than 0.")
+        }
+    }
+
+    func run() async throws {
+        let shorthands = try shorthands
+        if print {
+            Host.write(shorthands.map(\.yaml).joined(separator: "---\n"), to: .output)
+            return
+        }
+        Host.ignoreBrokenPipes()
+        var balancer = Balancer(
+            options: Balancer.Options(
+                settings: settings, roots: roots, shorthands: shorthands, grace: grace.duration, adminSocket: adminSocket,
+                logFormat: logFormat, arguments: sources))
+        let code = await balancer.run()
+        // Not a return: nothing that still runs (a request on the admin socket, a file being read) may hold the process.
+        Host.exitNow(code)
+    }
+
+    private var settings: DataPlaneSettings {
+        let allowance = CPUAllowance(read: Host.readFile)
+        let allowed = allowance.allowedCPUs() ?? Host.onlineCPUs
+        var settings = DataPlaneSettings()
+        settings.engine = engine
+        settings.workers = workers ?? CPUAllowance.workers(allowedCPUs: allowed, quota: allowance.quota())
+        settings.pinsWorkers = pin.pins(workers: settings.workers, allowedCPUs: allowed)
+        settings.connectAttemptTimeout = connectAttemptTimeout.duration
+        settings.connectTimeout = connectTimeout.duration
+        settings.seed = seed ?? UInt64.random(in: .min ... .max)
+        settings.allocationCount = { ringway_allocation_count() }
+        return settings
+    }
+}

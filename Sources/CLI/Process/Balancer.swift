@@ -1,0 +1,258 @@
+internal import AdminServer
+internal import ControlPlane
+internal import Forwarding
+internal import Logging
+internal import ObjectSources
+internal import Routing
+internal import ServiceModel
+
+/// The control loop of `ringway run`: loads, compiles, applies, waits for a change or a signal, and does it again.
+///
+///     start ─► load ─► start workers ─► admin socket ─► apply ─► greet ─► wait ─┬─ manifests changed ─► load, apply ─► wait
+///                                                                              ├─ a listener failed, 10 s ago ─► apply ─► wait
+///                                                                              └─ signal ─► drain ─► end
+///
+/// One task; every call of the data plane is made from it, in order. A second signal does not wait for this loop.
+struct Balancer {
+    struct Options {
+        var settings: DataPlaneSettings
+        /// Files, directories, `-`.
+        var roots: [String]
+        var shorthands: [Shorthand]
+        var grace: Duration
+        var adminSocket: AdminSocketArgument?
+        var logFormat: LogFormat
+        /// What the user gave, for "nothing to serve in …".
+        var arguments: [String]
+    }
+
+    private enum Event {
+        case manifestsChanged
+        /// Some listeners could not be opened a while ago.
+        case retryDue
+        case terminationRequested(signal: Int32)
+    }
+
+    /// An address may arrive after us (a VIP that another host gives up, an interface that comes up): failed listeners are tried
+    /// again this often.
+    private static let listenRetryInterval = Duration.seconds(10)
+
+    /// Exit codes besides those of signals (128 and the number) and usage errors (64).
+    private enum ExitStatus {
+        static let success: Int32 = 0
+        static let failure: Int32 = 1
+    }
+
+    private let options: Options
+    private let logger: Logger
+    private let status = ProcessStatus()
+    private let events: AsyncStream<Event>
+    private let eventsContinuation: AsyncStream<Event>.Continuation
+    private var isRetryDue = false
+    private var compiler = SnapshotCompiler()
+    private var journal = Journal()
+
+    init(options: Options) {
+        self.options = options
+        logger = Logger(label: "ringway") { _ in LineLogHandler(format: options.logFormat) }
+        (events, eventsContinuation) = AsyncStream<Event>.makeStream()
+    }
+
+    /// Runs until a signal ends it.
+    ///
+    /// - Returns: the exit code: 0 after a drain, 1 where it could not begin.
+    mutating func run() async -> Int32 {
+        let eventsContinuation = eventsContinuation
+        let termination = Termination(status: status) { eventsContinuation.yield(.terminationRequested(signal: $0)) }
+
+        let source = options.roots.isEmpty ? nil : ManifestSource(roots: options.roots)
+        let state = load(from: source)
+        log(journal.found(state.diagnostics))
+        guard !state.isLost else {
+            logger.error(
+                state.rejectedObjects > 0 ? "nothing to serve: every object was rejected" : "nothing to serve: no source could be read")
+            return ExitStatus.failure
+        }
+
+        let dataPlane: DataPlane
+        do {
+            dataPlane = try DataPlane(settings: options.settings)
+        } catch {
+            logger.error("can't start the workers", metadata: ["reason": "\(error)"])
+            return ExitStatus.failure
+        }
+        status.began(with: dataPlane)
+
+        let admin: AdminServer?
+        switch await startAdminServer() {
+        case .success(let server): admin = server
+        case .failure(let failure):
+            logger.error("\(failure)")
+            return ExitStatus.failure
+        }
+        termination.adminServerStarted(admin)
+
+        await begin(with: state, on: dataPlane, admin: admin, watching: source?.watchDescription)
+        if let source {
+            Task {
+                for await _ in source.changes { eventsContinuation.yield(.manifestsChanged) }
+            }
+        }
+
+        loop: for await event in events {
+            switch event {
+            case .manifestsChanged:
+                await reconcile(with: load(from: source), on: dataPlane)
+            case .retryDue:
+                isRetryDue = false
+                let reports = await apply(compiler.snapshot, on: dataPlane)
+                log(journal.listenersReported(reports))
+            case .terminationRequested(let signal):
+                await drain(dataPlane, signal: signal)
+                break loop
+            }
+        }
+        source?.stop()
+        await admin?.stop()
+        return ExitStatus.success
+    }
+
+    // MARK: Loading
+
+    /// Everything that is to be served now, and what is wrong with the rest.
+    private struct DesiredState {
+        var objects: [KubernetesObject] = []
+        var diagnostics: [Diagnostic] = []
+        var rejectedObjects = 0
+        /// Nothing at all could be loaded, for want of readable sources or valid objects.
+        var isLost = false
+    }
+
+    private func load(from source: ManifestSource?) -> DesiredState {
+        var state = DesiredState()
+        state.objects = options.shorthands.map(\.object)
+        guard let source else { return state }
+        let manifests = source.load()
+        state.objects += manifests.objects
+        state.diagnostics = manifests.diagnostics
+        state.rejectedObjects = manifests.rejectedObjects
+        let unreadable = Set(manifests.diagnostics.filter { $0.severity == .error }.map(\.location))
+        state.isLost =
+            state.objects.isEmpty
+            && (manifests.rejectedObjects > 0 || options.roots.allSatisfy { unreadable.contains(SourceLocation(file: $0)) })
+        return state
+    }
+
+    // MARK: Applying
+
+    /// The first snapshot, and the greeting.
+    private mutating func begin(
+        with state: DesiredState, on dataPlane: DataPlane, admin: AdminServer?, watching: String?
+    ) async {
+        let compilation = compiler.compile(state.objects)
+        var reports: [ListenerReport] = []
+        if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
+        status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
+        status.phase = .serving
+
+        log(journal.found(state.diagnostics + compilation.notices))
+        let greeting = StartReport(
+            engine: dataPlane.engine, snapshot: compiler.snapshot, reports: reports, sources: options.arguments,
+            adminSocket: admin?.path, adminSocketIsDefault: admin?.path == AdminSocketLocation.ofThisUser.path)
+        switch options.logFormat {
+        case .text:
+            Host.write(greeting.lines.joined(separator: "\n") + "\n", to: .output)
+            _ = journal.listenersReported(reports)
+        case .json:
+            // Whoever asks for JSON collects it by machine: no other line may come between.
+            logger.info("engine", metadata: ["engine": "\(dataPlane.engine.name)", "reason": "\(dataPlane.engine.reason)"])
+            log(journal.listenersReported(reports))
+        }
+        let totals = compilation.totals
+        logger.info(
+            "started",
+            metadata: [
+                "version": "\(Ringway.version)", "pid": "\(Host.processID)", "workers": "\(options.settings.workers)",
+                "pinned": "\(options.settings.pinsWorkers)", "services": "\(totals.services)", "listeners": "\(totals.listeners)",
+                "endpoints": "\(totals.endpoints)", "rejectedObjects": "\(state.rejectedObjects)",
+                "adminSocket": "\(admin?.path ?? "none")", "watching": "\(watching ?? "nothing")",
+            ])
+    }
+
+    /// Makes the workers serve the snapshot, and sees to it that listeners which fail are tried again.
+    private mutating func apply(_ snapshot: RoutingSnapshot, on dataPlane: DataPlane) async -> [ListenerReport] {
+        let reports = await dataPlane.apply(snapshot)
+        let failed = reports.contains { if case .failed = $0.state { true } else { false } }
+        if failed, !isRetryDue {
+            isRetryDue = true
+            let eventsContinuation = eventsContinuation
+            Task {
+                try? await Task.sleep(for: Self.listenRetryInterval)
+                eventsContinuation.yield(.retryDue)
+            }
+        }
+        return reports
+    }
+
+    private mutating func reconcile(with state: DesiredState, on dataPlane: DataPlane) async {
+        let compilation = compiler.compile(state.objects)
+        log(journal.found(state.diagnostics + compilation.notices))
+        if let snapshot = compilation.snapshot {
+            let reports = await apply(snapshot, on: dataPlane)
+            log(journal.applied(compilation, reports: reports, rejectedObjects: state.rejectedObjects))
+        }
+        status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
+    }
+
+    private func log(_ entries: [Journal.Entry]) {
+        for entry in entries {
+            let metadata = entry.fields.mapValues { Logger.MetadataValue.string($0) }
+            switch entry.level {
+            case .info: logger.info("\(entry.message)", metadata: metadata)
+            case .warning: logger.warning("\(entry.message)", metadata: metadata)
+            case .error: logger.error("\(entry.message)", metadata: metadata)
+            }
+        }
+    }
+
+    // MARK: Beginning and end
+
+    private func startAdminServer() async -> Result<AdminServer?, AdminServerError> {
+        let path: String
+        switch options.adminSocket {
+        case AdminSocketArgument.none?: return .success(nil)
+        case .path(let given)?: path = given
+        case nil:
+            let location = AdminSocketLocation.ofThisUser
+            path = location.path
+            // Nobody asked for the socket, so a place that can't hold it is no reason not to balance.
+            if let problem = Host.privateDirectory(location.directory) {
+                logger.warning("there is no admin socket, so `ringway stats` can't ask this process", metadata: ["reason": "\(problem)"])
+                return .success(nil)
+            }
+        }
+        do {
+            return .success(try await AdminServer(path: path, report: status.report, notReady: { [status] in status.notReady }))
+        } catch {
+            // One that another process holds stops us even by default: two balancers would share the listeners' connections,
+            // each with its own configuration.
+            if options.adminSocket == nil, error.kind != .inUse {
+                logger.warning("there is no admin socket, so `ringway stats` can't ask this process", metadata: ["reason": "\(error)"])
+                return .success(nil)
+            }
+            return .failure(error)
+        }
+    }
+
+    private func drain(_ dataPlane: DataPlane, signal: Int32) async {
+        status.phase = .draining
+        logger.info(
+            "draining: no new connections; a second signal ends at once",
+            metadata: [
+                "signal": "\(Host.signalName(signal))", "connections": "\(dataPlane.connectionsActive)",
+                "grace": "\(DurationArgument.text(of: options.grace))",
+            ])
+        let reset = await dataPlane.drain(grace: options.grace)
+        logger.info("stopped", metadata: ["connectionsReset": "\(reset)"])
+    }
+}

@@ -1,0 +1,116 @@
+internal import AdminServer
+internal import Forwarding
+
+/// `ringway stats` for people: the process, its Services with their endpoints, listeners that are not open, workers.
+struct StatisticsTable {
+    var report: AdminReport
+
+    var text: String {
+        let data = report.dataPlane
+        var blocks = [process]
+        if !data.services.isEmpty { blocks.append(Self.columns(services)) }
+        let closed = data.services.filter { !$0.closed.isEmpty }
+        if !closed.isEmpty {
+            let rows = closed.map { service in
+                [
+                    Self.name(service),
+                    service.closed.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }.joined(
+                        separator: ", "),
+                ]
+            }
+            blocks.append(Self.columns([["SERVICE", "CLOSED BECAUSE"]] + rows, leftColumns: 2))
+        }
+        let closedListeners = data.listeners.filter { $0.state != "listening" }
+        if !closedListeners.isEmpty {
+            let rows = closedListeners.map { [$0.frontend, $0.service, $0.state, $0.message ?? ""] }
+            blocks.append(Self.columns([["NOT LISTENING", "SERVICE", "STATE", "WHY"]] + rows, leftColumns: 4))
+        }
+        if !data.workers.isEmpty { blocks.append(Self.columns(workers)) }
+        return blocks.joined(separator: "\n\n")
+    }
+
+    private var process: String {
+        let data = report.dataPlane
+        let configuration = report.configuration
+        let active = data.workers.reduce(0) { $0 + $1.connectionsActive }
+        return """
+            ringway \(report.version)  engine \(data.engine) (\(data.engineReason))  pid \(report.pid)  up \(Self.uptime(report.uptimeSeconds))
+            objects \(configuration.objects) (\(configuration.rejectedObjects) rejected)  generation \(data.generation) of \
+            \(configuration.generation)  listeners \(data.listeners.count)  connections \(active) of \(data.connectionsMax)
+            """
+    }
+
+    private var services: [[String]] {
+        var rows = [["SERVICE", "ENDPOINT", "ACTIVE", "TOTAL", "FAILED", "RETRIES", "IN", "OUT"]]
+        for service in report.dataPlane.services {
+            rows.append([
+                Self.name(service), "", "\(service.connectionsActive)", "\(service.connections)", "", "\(service.retries)",
+                Self.bytes(service.bytesFromClients), Self.bytes(service.bytesToClients),
+            ])
+            for endpoint in service.endpoints {
+                let state = endpoint.state == "active" ? "" : " (\(endpoint.state))"
+                rows.append([
+                    "", endpoint.address + state, "\(endpoint.connectionsActive)", "\(endpoint.connections)", "\(endpoint.connectFailures)",
+                    "", "", "",
+                ])
+            }
+        }
+        return rows
+    }
+
+    private var workers: [[String]] {
+        var rows = [["WORKER", "CPU", "ACTIVE", "ACCEPTED", "TICKS", "SYSCALLS", "ALLOCATIONS", "PAUSES", "NO BUFFER"]]
+        for worker in report.dataPlane.workers {
+            rows.append([
+                "\(worker.index)", worker.cpu.map { "\($0)" } ?? "-", "\(worker.connectionsActive)", "\(worker.connectionsAccepted)",
+                "\(worker.ticks)", "\(worker.systemCalls)", worker.allocations.map { "\($0)" } ?? "-", "\(worker.acceptPauses)",
+                "\(worker.buffersExhausted)",
+            ])
+        }
+        return rows
+    }
+
+    private static func name(_ service: DataPlaneStatistics.Service) -> String {
+        let port = service.port.isEmpty ? "" : ":\(service.port)"
+        return "\(service.namespace)/\(service.name)\(port)"
+    }
+
+    /// Lines up cells: the first columns to the left, the others, which are numbers, to the right.
+    static func columns(_ rows: [[String]], leftColumns: Int = 2) -> String {
+        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                let padding = String(repeating: " ", count: widths[column] - cell.count)
+                line += (column == 0 ? "" : "  ") + (column < leftColumns ? cell + padding : padding + cell)
+            }
+            while line.last == " " { line.removeLast() }
+            return line
+        }.joined(separator: "\n")
+    }
+
+    /// `999`, `1.2k`, `34M`, `5.0G`: powers of 1000.
+    static func bytes(_ count: UInt64) -> String {
+        var value = Double(count)
+        var unit = ""
+        for next in ["k", "M", "G", "T", "P"] where value >= 999.5 {
+            value /= 1000
+            unit = next
+        }
+        if unit.isEmpty { return "\(count)" }
+        let tenths = (value * 10).rounded() / 10
+        return tenths < 10 ? "\(tenths)\(unit)" : "\(Int(value.rounded()))\(unit)"
+    }
+
+    /// `45s`, `3m20s`, `2h05m`, `3d04h`.
+    static func uptime(_ seconds: Double) -> String {
+        let all = Int(max(0, seconds))
+        func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        switch all {
+        case ..<60: return "\(all)s"
+        case ..<3600: return "\(all / 60)m\(two(all % 60))s"
+        case ..<86_400: return "\(all / 3600)h\(two(all / 60 % 60))m"
+        default: return "\(all / 86_400)d\(two(all / 3600 % 24))h"
+        }
+    }
+}

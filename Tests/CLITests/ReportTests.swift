@@ -1,0 +1,195 @@
+import AdminServer
+import Addressing
+import ControlPlane
+import Forwarding
+import Routing
+import ServiceModel
+import Testing
+
+@testable import CLI
+
+struct LogLineTests {
+    private func line(_ message: String, _ fields: [(key: String, value: String)] = []) -> LogLine {
+        LogLine(microseconds: 1_772_582_400_123_456, level: "info", message: message, fields: fields)
+    }
+
+    @Test func textIsTimeLevelMessageAndKeys() {
+        #expect(
+            line("started", [("workers", "2"), ("reason", "no such file"), ("empty", "")]).text(as: .text)
+                == "2026-03-04T00:00:00.123Z info started workers=2 reason=\"no such file\" empty=\"\"")
+    }
+
+    @Test func jsonIsOneObject() {
+        #expect(
+            line("a \"b\"\n", [("key", "\u{1}\\")]).text(as: .json)
+                == #"{"time":"2026-03-04T00:00:00.123Z","level":"info","message":"a \"b\"\n","key":"\u0001\\"}"#)
+    }
+
+    @Test func aMessageCannotForgeASecondLine() {
+        #expect(!line("bad\n2026 error forged", [("key", "a\nb")]).text(as: .text).contains("\n"))
+    }
+
+    @Test(arguments: [
+        (0, "1970-01-01T00:00:00.000Z"), (951_782_400, "2000-02-29T00:00:00.000Z"), (4_107_542_399, "2100-02-28T23:59:59.000Z"),
+        (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+    ])
+    func timesFollowTheCalendar(seconds: Int64, text: String) {
+        #expect(LogLine(microseconds: seconds * 1_000_000, level: "info", message: "x", fields: []).text(as: .text) == "\(text) info x")
+    }
+}
+
+struct JournalTests {
+    private let bad = Diagnostic(
+        severity: .error, location: SourceLocation(file: "web.yaml", line: 3, column: 5),
+        object: ObjectKey(kind: .service, namespace: "default", name: "web"), message: "Service \"web\" is invalid")
+
+    private func report(_ state: ListenerReport.State) throws -> ListenerReport {
+        ListenerReport(
+            key: FrontendKey(try #require(SocketAddress("127.0.0.1:80")), .tcp),
+            service: ServicePortName(namespace: "default", name: "web", port: "", transport: .tcp), state: state)
+    }
+
+    @Test func aFindingIsSaidOnceUntilItGoesAndReturns() {
+        var journal = Journal()
+        #expect(
+            journal.found([bad]) == [
+                Journal.Entry(level: .error, message: "web.yaml:3:5: Service \"web\" is invalid", fields: ["object": "Service default/web"])
+            ])
+        #expect(journal.found([bad]).isEmpty)
+        #expect(journal.found([]).isEmpty)
+        #expect(journal.found([bad]).count == 1)
+    }
+
+    @Test func aListenerIsSaidWhenItsStateChanges() throws {
+        var journal = Journal()
+        #expect(journal.listenersReported([try report(.listening)]).isEmpty)
+        #expect(journal.listenersReported([try report(.failed("in use"))]).map(\.fields["reason"]) == ["in use"])
+        #expect(journal.listenersReported([try report(.failed("in use"))]).isEmpty)
+        #expect(journal.listenersReported([try report(.noEndpoints)]).map(\.level) == [.warning])
+        #expect(journal.listenersReported([try report(.listening)]).map(\.message) == ["listening"])
+    }
+
+    @Test func aChangeIsOneLineWithItsCounts() throws {
+        var compiler = SnapshotCompiler()
+        var journal = Journal()
+        _ = compiler.compile([try Shorthand("80=81").object])
+        let entries = journal.applied(compiler.compile([try Shorthand("80=81,82").object]), reports: [], rejectedObjects: 2)
+        let entry = try #require(entries.first)
+        #expect(entries.count == 1)
+        #expect(entry.message == "configuration applied")
+        #expect(entry.fields["generation"] == "2")
+        #expect(entry.fields["endpointsAdded"] == "1")
+        #expect(entry.fields["endpointsRemoved"] == "0")
+        #expect(entry.fields["servicesChanged"] == "1")
+        #expect(entry.fields["rejectedObjects"] == "2")
+    }
+}
+
+struct StartReportTests {
+    private func greeting(_ shorthands: [String], failing: [String: String] = [:], engine: String = "io_uring") throws -> [String] {
+        var compiler = SnapshotCompiler()
+        _ = compiler.compile(try Shorthand.all(shorthands).map(\.object))
+        let reports = compiler.snapshot.frontends.values.sorted { $0.key.address < $1.key.address }.map { frontend in
+            let reason = failing[frontend.key.description]
+            return ListenerReport(
+                key: frontend.key, service: frontend.group.service,
+                state: reason.map { .failed($0) } ?? (frontend.group.isEmpty ? .noEndpoints : .listening))
+        }
+        return StartReport(
+            engine: EngineReport(name: engine, reason: "the reason"), snapshot: compiler.snapshot, reports: reports, sources: ["dir"],
+            adminSocket: "/tmp/a.sock", adminSocketIsDefault: false
+        ).lines
+    }
+
+    @Test func aShorthandIsGreetedWithItsListenerAndBackends() throws {
+        #expect(
+            try greeting(["9300=9301,9302"]) == [
+                "engine   io_uring (the reason)",
+                "listen   tcp 127.0.0.1:9300  service default/port-9300",
+                "backends 127.0.0.1:9301   127.0.0.1:9302",
+                "admin    ringway stats --admin-socket /tmp/a.sock",
+            ])
+    }
+
+    @Test func whatDoesNotListenSaysWhy() throws {
+        let lines = try greeting(["80=81", "90=90"], failing: ["tcp 127.0.0.1:80": "permission denied"], engine: "epoll")
+        #expect(lines.first == "engine   epoll: the reason")
+        #expect(lines.contains("listen   tcp 127.0.0.1:80  service default/port-80  failed: permission denied"))
+        #expect(
+            lines.contains(
+                "listen   tcp 127.0.0.1:90  service default/port-90  not open: the Service has no endpoints, so clients are refused"))
+    }
+
+    @Test func nothingToServeSaysThatItIsWatched() throws {
+        #expect(try greeting([]).contains { $0.contains("nothing yet") && $0.contains("dir") })
+    }
+
+    @Test func manyServicesAreCountedAndNotListed() throws {
+        let lines = try greeting((1...50).map { "\($0)=1000" })
+        #expect(lines.count(where: { $0.hasPrefix("backends") }) == StartReport.servicePortsMax)
+        #expect(lines.contains { $0.contains("and 30 more Service ports (50 listeners in all, 0 failed)") })
+    }
+}
+
+struct StatisticsTableTests {
+    @Test func servicesEndpointsAndWorkersAreLinedUp() {
+        var statistics = DataPlaneStatistics()
+        statistics.engine = "epoll"
+        statistics.engineReason = "asked for"
+        var service = DataPlaneStatistics.Service()
+        service.namespace = "default"
+        service.name = "web"
+        service.port = "http"
+        service.connections = 12
+        service.bytesToClients = 1_234_567
+        service.closed = ["client-fin": 10, "connect-refused": 2]
+        var endpoint = DataPlaneStatistics.Endpoint()
+        endpoint.address = "10.0.0.1:80"
+        endpoint.state = "removed"
+        service.endpoints = [endpoint]
+        statistics.services = [service]
+        var listener = DataPlaneStatistics.Listener()
+        listener.frontend = "tcp 10.0.0.9:80"
+        listener.state = "failed"
+        listener.message = "in use"
+        statistics.listeners = [listener]
+        statistics.workers = [DataPlaneStatistics.Worker()]
+        let report = AdminReport(version: "1", pid: 7, uptimeSeconds: 3700, configuration: .init(), dataPlane: statistics)
+        let text = StatisticsTable(report: report).text
+        let lines = text.split(separator: "\n").map(String.init)
+        #expect(lines.first == "ringway 1  engine epoll (asked for)  pid 7  up 1h01m")
+        #expect(text.contains("default/web:http"))
+        #expect(text.contains("10.0.0.1:80 (removed)"))
+        #expect(text.contains("client-fin 10, connect-refused 2"))
+        #expect(text.contains("in use"))
+        #expect(lines.allSatisfy { $0.last != " " })
+        let header = lines.first { $0.hasPrefix("SERVICE") }
+        let row = lines.first { $0.hasPrefix("default/web:http") }
+        #expect(header?.count == row?.count, "numbers end where their heading ends")
+    }
+
+    @Test(
+        arguments: [
+            (0, "0"), (999, "999"), (1000, "1.0k"), (1250, "1.3k"), (9990, "10k"), (123_456_789, "123M"), (999_600, "1.0M"),
+            (UInt64.max, "18447P"),
+        ] as [(UInt64, String)])
+    func bytesAreShort(count: UInt64, text: String) {
+        #expect(StatisticsTable.bytes(count) == text)
+    }
+
+    @Test(arguments: [(0, "0s"), (59.9, "59s"), (200, "3m20s"), (7500, "2h05m"), (273_600, "3d04h")])
+    func uptimeIsShort(seconds: Double, text: String) {
+        #expect(StatisticsTable.uptime(seconds) == text)
+    }
+}
+
+struct CheckReportTests {
+    @Test func theSummaryCountsWhatIsServed() throws {
+        var compiler = SnapshotCompiler()
+        let objects = try Shorthand.all(["80=81,82", "90=91"]).map(\.object)
+        let compilation = compiler.compile(objects)
+        let report = CheckReport(objects: objects, diagnostics: compilation.notices, totals: compilation.totals)
+        #expect(report.summary == "ok: 2 services, 2 listeners, 3 endpoints")
+        #expect(report.errors == 0)
+    }
+}

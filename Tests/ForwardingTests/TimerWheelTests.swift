@@ -1,0 +1,108 @@
+import Routing
+import Testing
+
+@testable import Forwarding
+
+private let second: UInt64 = 1_000_000_000
+
+@Suite struct TimerWheelTests {
+    @Test func nothingSetWaitsForEver() {
+        let wheel = TimerWheel(capacity: 4, now: 0)
+        let wait = wheel.waitNanoseconds(0)
+        #expect(wait == .max)
+    }
+
+    @Test func aDeadlineFiresOnceAndNotEarly() {
+        var wheel = TimerWheel(capacity: 4, now: 5 * second)
+        wheel.set(2, deadline: 6 * second)
+        let early = wheel.takeDue(6 * second - 1)
+        let due = wheel.takeDue(6 * second)
+        let again = wheel.takeDue(7 * second)
+        #expect(early == nil && due == 2 && again == nil)
+    }
+
+    @Test func aClearedDeadlineDoesNotFire() {
+        var wheel = TimerWheel(capacity: 4, now: 0)
+        for slot in 0..<4 as Range<UInt32> { wheel.set(slot, deadline: second) }
+        wheel.clear(1)
+        wheel.clear(1)
+        wheel.set(3, deadline: 2 * second)
+        var fired: Set<UInt32> = []
+        while let slot = wheel.takeDue(second) { fired.insert(slot) }
+        #expect(fired == [0, 2])
+        let count = wheel.count
+        #expect(count == 1)
+    }
+
+    @Test func aDeadlineInThePastFiresAtOnce() {
+        var wheel = TimerWheel(capacity: 4, now: 100 * second)
+        wheel.set(0, deadline: 3)
+        let wait = wheel.waitNanoseconds(100 * second)
+        let due = wheel.takeDue(100 * second)
+        #expect(wait == 0 && due == 0)
+        // Its bucket was the current one, not the one its time names: clearing must find it there.
+        wheel.set(1, deadline: 3)
+        wheel.set(2, deadline: 3)
+        wheel.clear(2)
+        wheel.clear(1)
+        let left = wheel.takeDue(101 * second)
+        #expect(left == nil)
+    }
+
+    @Test func deadlinesBeyondATurnWaitForTheirTurn() {
+        var wheel = TimerWheel(capacity: 4, now: 0)
+        wheel.set(0, deadline: 3600 * second)
+        var now: UInt64 = 0
+        var wakes = 0
+        while now < 3600 * second {
+            let early = wheel.takeDue(now)
+            #expect(early == nil)
+            let wait = wheel.waitNanoseconds(now)
+            #expect(wait > 0 && wait <= 3600 * second)
+            now += wait
+            wakes += 1
+        }
+        let due = wheel.takeDue(now)
+        #expect(due == 0)
+        #expect(wakes < 1000, "an hour may cost a wake each turn, not more")
+    }
+
+    @Test func firesEverythingAfterALongSleep() {
+        var wheel = TimerWheel(capacity: 1000, now: 0)
+        for slot in 0..<1000 as Range<UInt32> { wheel.set(slot, deadline: UInt64(slot) * 20_000_000) }
+        var fired = 0
+        while wheel.takeDue(10_000 * second) != nil { fired += 1 }
+        #expect(fired == 1000)
+    }
+
+    @Test func agreesWithASortedListOverRandomUse() {
+        var random = RandomSource(seed: 77)
+        var wheel = TimerWheel(capacity: 64, now: 0)
+        var model: [UInt32: UInt64] = [:]
+        var now: UInt64 = 0
+        for _ in 0..<20_000 {
+            let slot = UInt32(random.below(64))
+            switch random.below(4) {
+            case 0:
+                wheel.clear(slot)
+                model[slot] = nil
+            case 1, 2:
+                let deadline = now + UInt64(random.below(20_000)) * 1_000_000
+                wheel.set(slot, deadline: deadline)
+                model[slot] = deadline
+            default:
+                let wait = wheel.waitNanoseconds(now)
+                if let first = model.values.min() {
+                    #expect(wait <= (first > now ? first - now : 0), "a wait must not pass the first deadline")
+                }
+                now += UInt64(random.below(3_000)) * 1_000_000
+                var fired: Set<UInt32> = []
+                while let due = wheel.takeDue(now) { fired.insert(due) }
+                #expect(fired == Set(model.filter { $0.value <= now }.keys))
+                for slot in fired { model[slot] = nil }
+            }
+            let count = wheel.count
+            #expect(count == model.count)
+        }
+    }
+}

@@ -1,0 +1,186 @@
+import Foundation
+import ServiceModel
+import Testing
+
+@testable import ObjectSources
+
+/// What is in force after a reload. Each test writes real files and loads them again, as the running process does.
+struct StoreTests {
+    private let scratch: Scratch
+    private let source: ManifestSource
+
+    init() throws {
+        scratch = try Scratch()
+        source = ManifestSource(roots: [scratch.path], isWatching: false)
+    }
+
+    @Test func filesOfADirectoryAreReadByTheirNames() throws {
+        try scratch.write("a.yaml", serviceYAML("a"))
+        try scratch.write("b.yml", serviceYAML("b"))
+        try scratch.write(
+            "c.json", "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"c\"},\"spec\":{\"ports\":[{\"port\":1}]}}")
+        try scratch.write("d.txt", "not for us: [")
+        try scratch.write(".e.yaml", "nor this: [")
+        try scratch.makeDirectory("f.yaml")
+        try scratch.makeDirectory("real")
+        try scratch.write("real/g.yaml", serviceYAML("g"))
+        try scratch.link("g.yaml", to: "real/g.yaml")
+        let state = source.load()
+        #expect(state.names == ["a", "b", "c", "g"])
+        #expect(state.diagnostics == [] && state.rejectedObjects == 0)
+    }
+
+    @Test func aBadObjectKeepsItsLastGoodVersionAndTheOthersGoOn() throws {
+        try scratch.write("a.yaml", serviceYAML("one", port: 1) + "---\n" + serviceYAML("two", port: 1))
+        #expect(source.load().names == ["one", "two"])
+        try scratch.write("a.yaml", serviceYAML("one", port: 0) + "---\n" + serviceYAML("two", port: 2))
+        let state = source.load()
+        #expect(state.port(of: "one") == "1")
+        #expect(state.port(of: "two") == "2")
+        #expect(state.rejectedObjects == 1 && state.errors.count == 1)
+        try scratch.write("a.yaml", serviceYAML("one", port: 3) + "---\n" + serviceYAML("two", port: 2))
+        #expect(source.load().port(of: "one") == "3")
+        #expect(source.load().rejectedObjects == 0)
+    }
+
+    @Test func aFileThatCannotBeParsedKeepsAllItHad() throws {
+        try scratch.write("a.yaml", serviceYAML("one") + "---\n" + serviceYAML("two"))
+        try scratch.write("b.yaml", serviceYAML("three"))
+        _ = source.load()
+        for broken in ["kind: [", "", "\0", "\tx"] {
+            try scratch.write("a.yaml", broken)
+            let state = source.load()
+            #expect(state.names == ["one", "three", "two"])
+            #expect(state.rejectedObjects == 1 && state.errors.count == 1)
+        }
+        try scratch.write("a.yaml", serviceYAML("one"))
+        #expect(source.load().names == ["one", "three"])
+    }
+
+    @Test func aBrokenDocumentKeepsWhatItsFileNoLongerNames() throws {
+        try scratch.write("a.yaml", serviceYAML("one", port: 1) + "---\n" + serviceYAML("two", port: 1))
+        _ = source.load()
+        try scratch.write("a.yaml", serviceYAML("one", port: 2) + "---\nkind: [\n")
+        let state = source.load()
+        #expect(state.port(of: "one") == "2")
+        #expect(state.port(of: "two") == "1")
+    }
+
+    @Test func anObjectLeftOutOfAFileIsGone() throws {
+        try scratch.write("a.yaml", serviceYAML("one") + "---\n" + serviceYAML("two"))
+        _ = source.load()
+        try scratch.write("a.yaml", serviceYAML("two"))
+        #expect(source.load().names == ["two"])
+        try scratch.write("a.yaml", "# none left\n")
+        #expect(source.load().names == [])
+    }
+
+    @Test func aFileGoneFromAReadableDirectoryIsADelete() throws {
+        try scratch.write("a.yaml", serviceYAML("one"))
+        try scratch.write("b.yaml", serviceYAML("two"))
+        _ = source.load()
+        try scratch.remove("a.yaml")
+        #expect(source.load().names == ["two"])
+    }
+
+    @Test func aMissingRootKeepsEverythingItHad() throws {
+        try scratch.makeDirectory("root")
+        try scratch.write("root/a.yaml", serviceYAML("one"))
+        let file = try scratch.write("file.yaml", serviceYAML("two"))
+        let source = ManifestSource(roots: [scratch.path("root"), file], isWatching: false)
+        #expect(source.load().names == ["one", "two"])
+        try scratch.remove("root")
+        try scratch.remove("file.yaml")
+        let state = source.load()
+        #expect(state.names == ["one", "two"])
+        #expect(state.errors.count == 2)
+        try scratch.makeDirectory("root")
+        #expect(source.load().names == ["two"])
+    }
+
+    @Test func anUnreadableFileKeepsAllItHad() throws {
+        try scratch.write("a.yaml", serviceYAML("one"))
+        try scratch.write("b.yaml", serviceYAML("two"))
+        _ = source.load()
+        // A dangling link is as unreadable to root as to anybody.
+        try scratch.remove("a.yaml")
+        try scratch.link("a.yaml", to: "nowhere")
+        let state = source.load()
+        #expect(state.names == ["one", "two"])
+        #expect(state.rejectedObjects == 1)
+    }
+
+    @Test func theSameObjectInTwoFilesBelongsToTheFirst() throws {
+        let first = try scratch.write("a.yaml", serviceYAML("one", port: 1))
+        let second = try scratch.write("b.yaml", serviceYAML("one", port: 2) + "---\n" + serviceYAML("two"))
+        let state = source.load()
+        #expect(state.port(of: "one") == "1")
+        #expect(state.names == ["one", "two"])
+        #expect(state.rejectedObjects == 1)
+        #expect(
+            state.diagnostics.map(\.description) == [
+                "\(second):1:1: Service default/one is already defined at \(first):1:1; that one is used, this one is not"
+            ])
+        try scratch.remove("a.yaml")
+        let later = source.load()
+        #expect(later.port(of: "one") == "2")
+        #expect(later.diagnostics == [])
+    }
+
+    @Test func aBadObjectThatWasNeverGoodDoesNotHoldBackItsDouble() throws {
+        try scratch.write("b.yaml", serviceYAML("one", port: 1))
+        _ = source.load()
+        try scratch.write("a.yaml", serviceYAML("one", port: 0))
+        try scratch.write("b.yaml", serviceYAML("one", port: 2))
+        let state = source.load()
+        #expect(state.port(of: "one") == "2")
+        #expect(state.rejectedObjects == 2)
+        #expect(state.errors.last?.hasSuffix("that one is refused, so this one is used") == true)
+    }
+
+    @Test func findingsStandInTheOrderOfTheirPlaces() throws {
+        try scratch.write("b.yaml", "kind: x\n---\na: [\n---\n" + serviceYAML("one", port: 0) + "---\n\t- x\n")
+        try scratch.write("a.yaml", serviceYAML("two", port: 0))
+        let places = source.load().diagnostics.map { "\(URL(filePath: $0.location.file).lastPathComponent):\($0.location.line)" }
+        #expect(places == ["a.yaml:7", "b.yaml:1", "b.yaml:4", "b.yaml:11", "b.yaml:13"])
+    }
+
+    @Test func anObjectMovedOutOfABrokenFileIsNotHeldBack() throws {
+        try scratch.write("a.yaml", serviceYAML("one", port: 1))
+        _ = source.load()
+        try scratch.write("a.yaml", "kind: [")
+        try scratch.write("b.yaml", serviceYAML("one", port: 2))
+        let state = source.load()
+        #expect(state.port(of: "one") == "2")
+        #expect(state.errors.count == 1)
+    }
+
+    @Test func otherKindsAndWarningsAreNotRejected() throws {
+        try scratch.write("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\n" + serviceYAML("one"))
+        let state = source.load()
+        #expect(state.names == ["one"] && state.rejectedObjects == 0 && state.diagnostics.map(\.severity) == [.warning])
+    }
+
+    @Test func rootsThatNameTheSameFileReadItOnce() throws {
+        let file = try scratch.write("a.yaml", serviceYAML("one"))
+        let state = ManifestSource(roots: [scratch.path, file, file], isWatching: false).load()
+        #expect(state.names == ["one"] && state.diagnostics == [])
+    }
+
+    @Test func aRewriteWithinOneTickIsSeen() throws {
+        for port in 1...50 {
+            try scratch.write("a.yaml", serviceYAML("one", port: 1000 + port))
+            #expect(source.load().port(of: "one") == "\(1000 + port)")
+        }
+    }
+
+    @Test func anOldFileIsNotReadAgain() throws {
+        try scratch.write("a.yaml", serviceYAML("one"))
+        Thread.sleep(forTimeInterval: 1.2)
+        var loader = ManifestLoader()
+        let first = loader.load([scratch.path])
+        #expect(loader.load([scratch.path]) == first)
+        try scratch.write("a.yaml", serviceYAML("two"))
+        #expect(loader.load([scratch.path]).first?.files?.first?.objects.first?.key?.name == "two")
+    }
+}

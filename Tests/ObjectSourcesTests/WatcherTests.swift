@@ -1,0 +1,219 @@
+import Foundation
+import ServiceModel
+import Testing
+
+@testable import ObjectSources
+
+/// Changes on a real file system. Bounds are generous: they are there to end a test that hangs, not to measure.
+@Suite(.serialized)
+struct WatcherTests {
+    private let scratch: Scratch
+
+    init() throws {
+        scratch = try Scratch()
+    }
+
+    /// Waits until the source, loaded after each change signal, is in the wanted state.
+    private func wait(for source: ManifestSource, until isWanted: @escaping @Sendable (ManifestState) -> Bool) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for await _ in source.changes where isWanted(source.load()) { return true }
+                return false
+            }
+            group.addTask {
+                try? await Task.sleep(for: .seconds(10))
+                return false
+            }
+            let outcome = await group.next() ?? false
+            group.cancelAll()
+            return outcome
+        }
+    }
+
+    private func becomes(
+        _ names: [String], from roots: [String], after change: () throws -> Void
+    ) async throws -> Bool {
+        let source = ManifestSource(roots: roots)
+        defer { source.stop() }
+        #expect(source.watchDescription == "inotify")
+        _ = source.load()
+        try change()
+        return await wait(for: source) { $0.names == names }
+    }
+
+    @Test func aNewFileIsNoticed() async throws {
+        #expect(try await becomes(["one"], from: [scratch.path]) { try scratch.write("a.yaml", serviceYAML("one")) })
+    }
+
+    @Test func aFileWrittenInPlaceIsNoticed() async throws {
+        let file = try scratch.write("a.yaml", serviceYAML("one"))
+        #expect(try await becomes(["two"], from: [file]) { try scratch.write("a.yaml", serviceYAML("two")) })
+    }
+
+    @Test func anAtomicReplaceIsNoticed() async throws {
+        let file = try scratch.write("a.yaml", serviceYAML("one"))
+        let source = ManifestSource(roots: [file])
+        defer { source.stop() }
+        #expect(source.load().names == ["one"])
+        for name in ["two", "three", "four"] {
+            try scratch.replace("a.yaml", serviceYAML(name))
+            let isSeen = await wait(for: source) { $0.names == [name] }
+            #expect(isSeen)
+        }
+    }
+
+    @Test func aDeleteIsNoticed() async throws {
+        try scratch.write("a.yaml", serviceYAML("one"))
+        try scratch.write("b.yaml", serviceYAML("two"))
+        #expect(try await becomes(["two"], from: [scratch.path]) { try scratch.remove("a.yaml") })
+    }
+
+    /// A mounted ConfigMap: the files are links through `..data`, which is swapped by a rename.
+    private func mountConfigMap(_ version: String, service: String) throws {
+        try scratch.makeDirectory("..\(version)")
+        try scratch.write("..\(version)/a.yaml", serviceYAML(service))
+        try scratch.link("..data.new", to: "..\(version)")
+        guard unsafe rename(scratch.path("..data.new"), scratch.path("..data")) == 0 else { throw POSIXError(.EIO) }
+    }
+
+    @Test(arguments: [true, false])
+    func aConfigMapSwapIsNoticed(_ isDirectoryRoot: Bool) async throws {
+        try mountConfigMap("1", service: "one")
+        try scratch.link("a.yaml", to: "..data/a.yaml")
+        let source = ManifestSource(roots: [isDirectoryRoot ? scratch.path : scratch.path("a.yaml")])
+        defer { source.stop() }
+        #expect(source.load().names == ["one"])
+        for version in ["two", "three"] {
+            try mountConfigMap(version, service: version)
+            let isSeen = await wait(for: source) { $0.names == [version] }
+            #expect(isSeen)
+        }
+    }
+
+    @Test func aRootCreatedLaterIsNoticed() async throws {
+        let root = scratch.path("deep/conf")
+        #expect(
+            try await becomes(["one"], from: [root]) {
+                try scratch.makeDirectory("deep")
+                try scratch.makeDirectory("deep/conf")
+                try scratch.write("deep/conf/a.yaml", serviceYAML("one"))
+            })
+    }
+
+    @Test func aRootThatIsDeletedAndMadeAgainIsFollowed() async throws {
+        try scratch.makeDirectory("conf")
+        try scratch.write("conf/a.yaml", serviceYAML("one"))
+        let source = ManifestSource(roots: [scratch.path("conf")])
+        defer { source.stop() }
+        #expect(source.load().names == ["one"])
+        try scratch.remove("conf")
+        let isKept = await wait(for: source) { $0.names == ["one"] && $0.errors.count == 1 }
+        #expect(isKept)
+        try scratch.makeDirectory("conf")
+        try scratch.write("conf/a.yaml", serviceYAML("two"))
+        let isSeen = await wait(for: source) { $0.names == ["two"] }
+        #expect(isSeen)
+        // And the new directory is watched like the old one.
+        try scratch.write("conf/a.yaml", serviceYAML("three"))
+        let isFollowed = await wait(for: source) { $0.names == ["three"] }
+        #expect(isFollowed)
+    }
+
+    @Test func aPartialWriteLosesNothing() async throws {
+        let file = try scratch.write("a.yaml", serviceYAML("one", port: 1))
+        let source = ManifestSource(roots: [file])
+        defer { source.stop() }
+        _ = source.load()
+        let text = Array(serviceYAML("one", port: 2).utf8)
+        let handle = try FileHandle(forWritingTo: scratch.url("a.yaml"))
+        try handle.truncate(atOffset: 0)
+        try await Task.sleep(for: .milliseconds(150))
+        #expect(source.load().names == ["one"])
+        try handle.write(contentsOf: text.prefix(70))
+        try await Task.sleep(for: .milliseconds(150))
+        #expect(source.load().names == ["one"])
+        try handle.write(contentsOf: text.dropFirst(70))
+        try handle.close()
+        let isSeen = await wait(for: source) { $0.port(of: "one") == "2" && $0.errors.isEmpty }
+        #expect(isSeen)
+    }
+
+    @Test func withoutInotifyChangesAreFoundByPolling() async throws {
+        try scratch.write("a.yaml", serviceYAML("one"))
+        var timing = ManifestWatcher.Timing()
+        timing.poll = .milliseconds(50)
+        let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let watcher = ManifestWatcher(roots: [scratch.path], timing: timing, useInotify: false) { continuation.yield() }
+        #expect(watcher.mode.hasPrefix("polling"))
+        try scratch.replace("a.yaml", serviceYAML("two"))
+        let isSeen = await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for await _ in stream { return true }
+                return false
+            }
+            group.addTask {
+                try? await Task.sleep(for: .seconds(10))
+                return false
+            }
+            let outcome = await group.next() ?? false
+            group.cancelAll()
+            return outcome
+        }
+        #expect(isSeen)
+        watcher.stop()
+    }
+
+    @Test func aBurstIsFewSignals() async throws {
+        let counter = Counter()
+        let watcher = ManifestWatcher(roots: [scratch.path]) { counter.increment() }
+        for round in 0..<200 { try scratch.write("a\(round).yaml", serviceYAML("s\(round)")) }
+        try await Task.sleep(for: .seconds(1))
+        watcher.stop()
+        #expect((1...20).contains(counter.count))
+    }
+
+    @Test func noiseBesideAFileIsNoSignal() async throws {
+        let file = try scratch.write("a.yaml", serviceYAML("one"))
+        let counter = Counter()
+        let watcher = ManifestWatcher(roots: [file]) { counter.increment() }
+        try await Task.sleep(for: .milliseconds(200))
+        for round in 0..<20 { try scratch.write("noise\(round).txt", "x") }
+        try await Task.sleep(for: .milliseconds(800))
+        watcher.stop()
+        #expect(counter.count == 0)
+    }
+
+    @Test func stoppingEndsTheStreamAndGivesBackEveryDescriptor() async throws {
+        func openDescriptors() -> Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0 }
+        func openInstances() -> Int {
+            let links = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+            return links.count {
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == "anon_inode:inotify"
+            }
+        }
+        let before = openInstances()
+        for _ in 0..<20 {
+            let source = ManifestSource(roots: [scratch.path, scratch.path("none")])
+            _ = source.load()
+            #expect(openInstances() > before)
+            source.stop()
+            source.stop()
+            for await _ in source.changes {}
+        }
+        #expect(openInstances() == before)
+        // Other tests open files of their own; a leak here would be at least three for each of the twenty.
+        let descriptors = openDescriptors()
+        for _ in 0..<20 { _ = ManifestSource(roots: [scratch.path]) }
+        #expect(openDescriptors() < descriptors + 20)
+    }
+
+    private final class Counter: @unchecked Sendable {
+        // Safety: guarded by the lock.
+        private let lock = NSLock()
+        private var value = 0
+
+        func increment() { lock.withLock { value += 1 } }
+
+        var count: Int { lock.withLock { value } }
+    }
+}
