@@ -48,6 +48,8 @@ package struct Worker: ~Copyable {
     private var limitReadAt: UInt64
     private var othersActive = 0
     private var acceptPause = AcceptPause.none
+    /// Some listener was not armed for want of room.
+    private var acceptLacksRoom = false
     private var armsMany = true
     private var isWoken = true
     /// The next slot of a sweep that resets every flow; nil when there is none.
@@ -258,7 +260,11 @@ package struct Worker: ~Copyable {
     private var room: Int { min(connectionsMax &- othersActive, flows.capacity) &- flows.active }
 
     private mutating func armAccept(_ slot: UInt32) {
-        guard acceptPause == .none, listeners[slot].accept == .none, room > 0 else { return }
+        guard acceptPause == .none, listeners[slot].accept == .none else { return }
+        guard room > 0 else {
+            acceptLacksRoom = true
+            return
+        }
         let token = OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
         listeners[slot].accept = armsMany ? .many : .one
         submissions.append(armsMany ? .accept(listeners[slot].socket, token) : .acceptOne(listeners[slot].socket, token))
@@ -275,7 +281,11 @@ package struct Worker: ~Copyable {
         }
         switch acceptPause {
         case .none:
-            guard room <= 0 else { return }
+            if room > 0 {
+                // A listener found no room earlier in this tick, and since then a connection has ended.
+                if acceptLacksRoom { armAllAccepts() }
+                return
+            }
             acceptPause = .untilRoom
             counters.add(1, row: Column.workerRow, column: Column.acceptPauses)
             cancelAccepts()
@@ -291,6 +301,7 @@ package struct Worker: ~Copyable {
     }
 
     private mutating func armAllAccepts() {
+        acceptLacksRoom = false
         for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { armAccept(slot) }
     }
 
