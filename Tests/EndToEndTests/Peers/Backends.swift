@@ -134,7 +134,7 @@ final class Nginx: Sendable {
             \(temporary)\(servers)}
 
             """, to: "nginx.conf")
-        process = try ChildProcess(prefix + ["nginx", "-p", root, "-e", "stderr", "-c", configuration], in: directory)
+        process = try ChildProcess(prefix + ["nginx", "-p", root, "-c", configuration], in: directory)
         self.ports = ports
         let process = process
         try waitUntil("nginx writes its pid") {
