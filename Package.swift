@@ -11,7 +11,6 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
@@ -24,7 +23,6 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -68,8 +66,13 @@ let package = Package(
             swiftSettings: settings),
 
         // Test support.
-        .target(
-            name: "EngineSimulator", dependencies: ["Engine", "Addressing", collections], path: "Tests/EngineSimulator", swiftSettings: settings),
+        .target(name: "EngineSimulator", dependencies: ["Engine", "Addressing"], path: "Tests/EngineSimulator", swiftSettings: settings),
+
+        // Ends well if a warm worker allocates nothing. A program, because that is a property of optimised code.
+        .executableTarget(
+            name: "AllocationCheck",
+            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
+            path: "Tests/AllocationCheck", swiftSettings: settings),
 
         // Tests, fast first.
         .testTarget(name: "TidyTests", swiftSettings: settings),
@@ -93,7 +96,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
-            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
+            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter"],
             swiftSettings: settings),
         .testTarget(name: "EndToEndTests", swiftSettings: settings),
     ]

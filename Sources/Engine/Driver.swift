@@ -8,6 +8,9 @@ package protocol Driver: AnyObject {
     /// The pool that received bytes live in. Shared by driver and caller, both on the worker's thread.
     var buffers: BufferPool { get }
 
+    /// Buffers that a receive could still be given: the free ones of the pool and those already lent to the kernel.
+    var receiveBuffers: Int { get }
+
     /// System calls made so far, those of the synchronous calls included.
     var systemCalls: UInt64 { get }
 
@@ -25,6 +28,10 @@ package protocol Driver: AnyObject {
 
     /// The address of the other side of a connected socket, or nil when it is gone.
     func peerAddress(of socket: SocketID) -> IPAddress?
+
+    /// Whether a connection has been reset or given up by the network (POLLERR or POLLHUP): for a socket on which no receive
+    /// would tell.
+    func hasFailed(_ socket: SocketID) -> Bool
 
     /// Makes a listener drop what arrives for it from now on, so that its accept queue can be emptied before it is closed:
     /// closing resets what is queued.

@@ -65,7 +65,11 @@ struct CounterRows {
         tables.reduce(0) { $0 &+ $1.read(row: row, column: column) }
     }
 
-    private func count(_ row: Int, _ column: Int) -> UInt64 { sum(row, column) &- (bases[row]?[column] ?? 0) }
+    /// A late connection of a row's former owner may end under the present one: a gauge does not go below zero for it.
+    private func count(_ row: Int, _ column: Int) -> UInt64 {
+        let total = sum(row, column)
+        return total - min(total, bases[row]?[column] ?? 0)
+    }
 
     /// A reading of every Service port, sorted by name.
     func statistics(_ tables: [CounterTable]) -> [DataPlaneStatistics.Service] {

@@ -21,6 +21,8 @@ package final class DataPlane: Sendable {
         var reports: [ListenerReport] = []
         var origins: [FrontendKey: Frontend.Origin] = [:]
         var rows = CounterRows()
+        /// Ports of the frontends closed by the last snapshot: their listeners may still be emptying their queues.
+        var portsClosed: Set<PortNumber> = []
         var isDraining = false
     }
 
@@ -57,7 +59,9 @@ package final class DataPlane: Sendable {
         let delta = state.withLock { state in state.delta(to: snapshot, workers: workers) }
         var open: [ServedFrontend] = []
         for served in delta.open {
-            let failure = HostLimits.probeBind(served.frontend.key.address)
+            // A port that we have, had until now, or are closing may be ours still: the probe would meet our own listener.
+            let isOurs = delta.portsOfOurs.contains(served.frontend.key.address.port)
+            let failure = isOurs ? 0 : HostLimits.probeBind(served.frontend.key.address)
             if failure == 0 { open.append(served) } else { failures[served.frontend.key] = failure }
         }
         for worker in workers {
@@ -150,7 +154,7 @@ extension DataPlane.State {
     /// What has to change for the workers to serve `snapshot`.
     fileprivate mutating func delta(
         to snapshot: RoutingSnapshot, workers: [WorkerHandle]
-    ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey]) {
+    ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<PortNumber>) {
         rows.begin(workers.map(\.counters))
         var open: [ServedFrontend] = []
         var replace: [ServedFrontend] = []
@@ -163,6 +167,8 @@ extension DataPlane.State {
             if old == nil { open.append(new) } else { replace.append(new) }
         }
         let close = served.keys.filter { snapshot.frontends[$0]?.group.isEmpty ?? true }
-        return (open, replace, Array(close))
+        let portsOfOurs = portsClosed.union(served.keys.map(\.address.port))
+        portsClosed = Set(close.map(\.address.port))
+        return (open, replace, Array(close), portsOfOurs)
     }
 }

@@ -30,8 +30,16 @@ package enum Limits {
     package static let acceptPauseNanoseconds: UInt64 = 100_000_000
     /// How long a flow waits before it asks for a descriptor again.
     package static let descriptorRetryNanoseconds: UInt64 = 50_000_000
+    /// How often a peer is looked at that no receive would hear of.
+    package static let watchNanoseconds: UInt64 = 1_000_000_000
     /// How long bytes that came before a reset may take to reach the other side.
     package static let resetFlushNanoseconds: UInt64 = 2_000_000_000
+    /// Fewer buffers than this left for receives, for `shedAfterNanoseconds`, is a worker that slow readers have brought to a stop.
+    package static let shedBuffers = 64
+    /// How long a worker may be short of buffers before it resets flows that hold them and don't move.
+    package static let shedAfterNanoseconds: UInt64 = 1_000_000_000
+    /// Flows looked at in one tick for that.
+    package static let shedPerTickMax: UInt32 = 256
     /// How long a worker that is told to stop goes on closing flows.
     package static let stopNanoseconds: UInt64 = 1_000_000_000
     /// How often the limit of open files is read again: prlimit(1) can change it at any time.

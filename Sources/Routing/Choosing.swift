@@ -100,10 +100,12 @@ package struct Tried: BitwiseCopyable, Sendable {
 }
 
 extension EndpointGroup {
-    /// Chooses an endpoint that is not in `tried`: its place in `endpoints`, or nil when none is left. Allocates nothing.
+    /// Chooses an endpoint that is not in `tried`: its place in `endpoints`, or nil when none is left or `Tried.max` have been
+    /// tried. Allocates nothing.
     ///
     /// - Parameter client: the client's address, needed for `.clientIP` only (IPv4-mapped addresses count as IPv4).
     package func choose(client: IPAddress?, tried: Tried, random: inout RandomSource) -> Int? {
+        guard tried.count < Tried.max else { return nil }
         switch selection {
         case .random:
             return chooseAtRandom(tried: tried, random: &random)

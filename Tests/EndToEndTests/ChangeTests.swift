@@ -89,7 +89,9 @@ extension EndToEndTests {
                 }
                 try exchange("before")
                 try directory.replace("web.yaml", with: serviceYAML(port: port, endpoints: ["127.0.0.1:\(new.port)"]))
-                try waitUntil("the endpoint changes") { (try? TestSocket(to: "127.0.0.1", port).receiveAll()) == "new" }
+                try waitUntil("the endpoint changes") { try ringway.statistics().generation == 2 }
+                let answer = try TestSocket(to: "127.0.0.1", port).receiveAll()
+                #expect(answer == "new")
                 try exchange("endpoint removed")
                 let removed = try #require(try ringway.statistics().endpoints.first { $0.address == "127.0.0.1:\(old.port)" })
                 #expect(removed.state == "removed" && removed.connectionsActive == 1)

@@ -91,8 +91,9 @@ extension EndToEndTests {
         @Test func everyErrorOfAllFilesIsSaid() throws {
             let directory = try TemporaryDirectory()
             let good = try directory.write(serviceYAML(port: 80, endpoints: ["127.0.0.1:81"]), to: "good.yaml")
-            let files = try ["one", "two"].map {
-                try directory.write(Self.head + "  ports: [{port: 0}, {port: 65536}]\n", to: "\($0).yaml")
+            let files = try ["one", "two"].map { name in
+                let head = Self.head.replacingOccurrences(of: "web", with: name)
+                return try directory.write(head + "  ports: [{port: 0}, {port: 65536}]\n", to: "\(name).yaml")
             }
             let outcome = try ChildProcess.run([RunningRingway.binary, "check", files[0], good, files[1]])
             #expect(outcome.exit == .code(1))

@@ -48,6 +48,15 @@ private func client(_ number: Int) -> IPAddress { IPAddress(ipv4: 0xc0a8_0000 &+
         #expect(seen == [0, 1, 2, 3])
     }
 
+    @Test(arguments: [Selection.random, .clientIP])
+    func attemptsEndThoughEndpointsAreLeft(_ selection: Selection) {
+        let group = group(Tried.max + 2, selection)
+        var random = RandomSource(seed: 1)
+        var tried = Tried()
+        for _ in 0..<Tried.max { tried.insert(group.endpoints[group.choose(client: client(1), tried: tried, random: &random)!].identity) }
+        #expect(group.choose(client: client(1), tried: tried, random: &random) == nil)
+    }
+
     @Test func anEmptyGroupChoosesNothing() {
         var random = RandomSource(seed: 1)
         #expect(group(0, .random).choose(client: nil, tried: Tried(), random: &random) == nil)

@@ -79,6 +79,7 @@ package final class EpollDriver: Driver {
 
     deinit { unsafe events.deallocate() }
 
+    package var receiveBuffers: Int { buffers.freeCount }
     package var systemCalls: UInt64 { sockets.systemCalls }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
@@ -88,6 +89,7 @@ package final class EpollDriver: Driver {
     }
     package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
     package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
+    package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
     package func stopArrivals(_ listener: SocketID) { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { began(sockets.acceptQueued(listener)) }
 
@@ -146,7 +148,8 @@ package final class EpollDriver: Driver {
             }
             // The upper half carries the generation: an event of a descriptor closed since is dropped.
             guard states[Int(index)].generation == UInt32(truncatingIfNeeded: unsafe event.data.u64 >> 32) else { continue }
-            let ended = EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue
+            // Urgent data counts as an end, too: a read stops short at its mark, with bytes left that no edge will tell of.
+            let ended = EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue | EPOLLPRI.rawValue
             if unsafe event.events & (EPOLLIN.rawValue | ended) != 0 { states[Int(index)].isReadable = true }
             if unsafe event.events & ended != 0 { states[Int(index)].isEnding = true }
             if unsafe event.events & (EPOLLOUT.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { states[Int(index)].isWritable = true }
@@ -219,7 +222,7 @@ package final class EpollDriver: Driver {
         switch submission.operation {
         case .accept, .acceptOne:
             precondition(!states[index].acceptArmed, "two accepts on one socket")
-            register(descriptor, submission.socket)
+            guard register(descriptor, submission.socket, for: submission.token, &completions) else { return }
             states[index].acceptArmed = true
             states[index].acceptsMany = submission.operation == .accept
             states[index].receiveToken = submission.token
@@ -229,7 +232,7 @@ package final class EpollDriver: Driver {
             connect(submission, descriptor, &completions)
         case .receive:
             precondition(!states[index].receiveArmed, "two receives on one socket")
-            register(descriptor, submission.socket)
+            guard register(descriptor, submission.socket, for: submission.token, &completions) else { return }
             states[index].receiveArmed = true
             states[index].receiveToken = submission.token
             if states[index].isReadable { appendReady(submission.socket.index) }
@@ -238,7 +241,7 @@ package final class EpollDriver: Driver {
             if let completion = trySend(descriptor, submission) {
                 completions.append(completion)
             } else {
-                register(descriptor, submission.socket)
+                guard register(descriptor, submission.socket, for: submission.token, &completions) else { return }
                 states[index].sending = true
                 states[index].sendBuffer = submission.buffer
                 states[index].sendBufferCount = submission.bufferCount
@@ -261,15 +264,21 @@ package final class EpollDriver: Driver {
         }
     }
 
-    private func register(_ descriptor: Int32, _ socket: SocketID) {
-        guard !states[Int(socket.index)].isRegistered else { return }
-        states[Int(socket.index)].isRegistered = true
+    /// Puts a socket into the epoll set, once. False when the host has no room for it (ENOSPC by fs.epoll.max_user_watches, or
+    /// ENOMEM): then the operation has completed with ENOMEM, as for any other want of memory.
+    private func register(_ descriptor: Int32, _ socket: SocketID, for token: OperationToken, _ completions: inout CompletionQueue) -> Bool {
+        guard !states[Int(socket.index)].isRegistered else { return true }
         sockets.systemCalls &+= 1
-        let interest = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
+        let interest = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLPRI.rawValue | EPOLLET.rawValue
         var event = unsafe epoll_event(events: interest, data: epoll_data_t(u64: UInt64(socket.generation) << 32 | UInt64(socket.index)))
         let result = unsafe epoll_ctl(epoll.rawValue, EPOLL_CTL_ADD, descriptor, &event)
-        // ENOMEM and ENOSPC (max_user_watches) can't be helped here: the socket would never be heard of again.
-        guard result == 0 else { fatalError("epoll_ctl: errno \(errno)") }
+        guard result == 0 else {
+            precondition(errno == ENOMEM || errno == ENOSPC, "epoll_ctl: errno \(errno)")
+            completions.append(Completion(token: token, result: -ENOMEM))
+            return false
+        }
+        states[Int(socket.index)].isRegistered = true
+        return true
     }
 
     private func connect(_ submission: Submission, _ descriptor: Int32, _ completions: inout CompletionQueue) {
@@ -282,9 +291,9 @@ package final class EpollDriver: Driver {
         }
         // On loopback the handshake is over by now, and registering reports the socket writable at once.
         states[index].isWritable = false
+        guard register(descriptor, submission.socket, for: submission.token, &completions) else { return }
         states[index].connecting = true
         states[index].sendToken = submission.token
-        register(descriptor, submission.socket)
     }
 
     private func finishConnect(_ descriptor: Int32, _ index: UInt32, _ completions: inout CompletionQueue) {

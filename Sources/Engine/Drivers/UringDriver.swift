@@ -123,6 +123,7 @@ package final class UringDriver: Driver {
         unsafe munmap(scratch, entries * MemoryLayout<Scratch>.stride)
     }
 
+    package var receiveBuffers: Int { buffers.freeCount &+ buffersLent }
     package var systemCalls: UInt64 { sockets.systemCalls }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
@@ -130,6 +131,7 @@ package final class UringDriver: Driver {
     package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened { sockets.openListener(address, backlog: backlog) }
     package func openStream(_ family: IPAddress.Family) -> Opened { sockets.openStream(family) }
     package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
+    package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
     package func stopArrivals(_ listener: SocketID) { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { sockets.acceptQueued(listener) }
 

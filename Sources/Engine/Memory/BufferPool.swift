@@ -67,6 +67,11 @@ package final class BufferPool {
         freeStacked &+= 1
     }
 
+    /// Calls `body` with every buffer that was taken once and given back since; for the audit of simulated drivers.
+    package func forEachReleased(_ body: (BufferID) -> Void) {
+        for position in 0..<freeStacked { body(BufferID(rawValue: unsafe free[position])) }
+    }
+
     /// The bytes of a buffer, for a driver to fill or read. Valid for as long as the pool lives.
     func address(of buffer: BufferID) -> UnsafeMutableRawPointer {
         unsafe bytes + Int(buffer.rawValue) &* bufferSize

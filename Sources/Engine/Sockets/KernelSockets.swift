@@ -95,13 +95,28 @@ struct KernelSockets: ~Copyable {
         }
     }
 
+    mutating func hasFailed(_ socket: SocketID) -> Bool {
+        guard let descriptor = descriptor(of: socket) else { return false }
+        systemCalls &+= 1
+        // poll(2) reports both without being asked, and leaves the error for the call that meets it.
+        var entry = pollfd(fd: descriptor, events: 0, revents: 0)
+        return unsafe poll(&entry, 1, 0) > 0 && Int32(entry.revents) & (POLLERR | POLLHUP) != 0
+    }
+
     mutating func stopArrivals(_ listener: SocketID) {
         guard let descriptor = descriptor(of: listener) else { return }
         systemCalls &+= 1
-        // A classic BPF program of one instruction: return 0, keep no byte of the packet. SYNs vanish; the queue stays.
-        var drop = sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0)
-        unsafe withUnsafeMutablePointer(to: &drop) { instruction in
-            var program = unsafe sock_fprog(len: 1, filter: instruction)
+        // Classic BPF over the TCP header: a SYN without ACK vanishes. What is queued stays, and so do handshakes under way: their
+        // last ACK comes through this filter, too.
+        let instructions: [sock_filter] = [
+            sock_filter(code: UInt16(BPF_LD | BPF_B | BPF_ABS), jt: 0, jf: 0, k: 13),
+            sock_filter(code: UInt16(BPF_ALU | BPF_AND | BPF_K), jt: 0, jf: 0, k: 0x12),
+            sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 0, jf: 1, k: 0x02),
+            sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0),
+            sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max),
+        ]
+        unsafe instructions.withUnsafeBufferPointer { buffer in
+            var program = unsafe sock_fprog(len: UInt16(buffer.count), filter: UnsafeMutablePointer(mutating: buffer.baseAddress))
             _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
         }
     }

@@ -26,4 +26,15 @@ package final class WakeUp: @unchecked Sendable {
         var count: UInt64 = 0
         _ = unsafe Glibc.read(owned.rawValue, &count, 8)
     }
+
+    /// Takes the signals seen so far, or waits up to `milliseconds` for one; false when there was none. For drivers that have
+    /// no kernel to wait in. The worker's thread only.
+    package func wait(milliseconds: Int32) -> Bool {
+        var count: UInt64 = 0
+        if unsafe Glibc.read(owned.rawValue, &count, 8) == 8 { return true }
+        guard milliseconds > 0 else { return false }
+        var interest = pollfd(fd: owned.rawValue, events: Int16(POLLIN), revents: 0)
+        guard unsafe poll(&interest, 1, milliseconds) == 1 else { return false }
+        return unsafe Glibc.read(owned.rawValue, &count, 8) == 8
+    }
 }

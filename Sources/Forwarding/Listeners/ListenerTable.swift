@@ -7,7 +7,7 @@ import Routing
 ///  open ──► listening ◄──► paused          (no room: accepts are not armed, clients wait in the kernel's queue)
 ///               │
 ///               ▼  arrivals stopped, accept cancelled
-///            draining ──► queue empty: closed, slot free, generation + 1
+///            draining ──► queue empty: socket closed ──► no flow connecting: slot free, generation + 1
 /// ```
 struct Listener: BitwiseCopyable {
     enum Phase: UInt8, BitwiseCopyable { case free, open, draining }
@@ -18,7 +18,10 @@ struct Listener: BitwiseCopyable {
     var phase = Phase.free
     var accept = Accept.none
     var acceptCancelled = false
+    /// `.none` once it is closed.
     var socket = SocketID.none
+    /// Flows that still choose among the group's endpoints.
+    var connecting: UInt32 = 0
 
     init(generation: UInt32) { self.generation = generation }
 }
@@ -86,6 +89,9 @@ struct ListenerTable: ~Copyable {
         if let key = frontends[Int(slot)]?.frontend.key { slots[key] = nil }
         draining.append(slot)
     }
+
+    /// Whether a listener that is being closed still has a queue to empty.
+    var hasOpenDraining: Bool { draining.contains { rows[Int($0)].socket != .none } }
 
     /// The listener at `position` of `draining` is closed; answers its frontend.
     mutating func finishDrain(at position: Int) -> ServedFrontend? {

@@ -88,9 +88,13 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var connectCancelled = false
     package var closesWithReset = false
     package var flushBounded = false
+    /// Whether a timer is set that looks after legs that can't be heard.
+    package var isWatched = false
     package var closeReason = CloseReason.internal
     package var client = LegState()
     package var server = LegState()
+    /// Whether the listener's row is kept for this flow, because another attempt may need its group.
+    package var holdsListener = false
     /// The listener's slot and generation, for the group that another attempt is chosen from.
     package var listener: UInt32 = 0
     package var listenerGeneration: UInt32 = 0
@@ -151,12 +155,27 @@ extension TCPFlow {
         let errno = FlowErrno(result)
         if errno == .cancelled || errno == .starved { return }
         self[leg].outbox.removeAll(in: pool)
+        foundFailed(leg)
+    }
+
+    /// A leg's peer is gone, though no receive has told so.
+    package mutating func foundFailed(_ leg: Leg) {
+        guard self[leg].input != .reset else { return }
         note(leg, .reset)
         if self[leg].input == .open {
             // What the peer said before it went is still to be read; the end of the reading tells the rest.
             self[leg].isBroken = true
         } else {
             self[leg].input = .reset
+        }
+    }
+
+    /// Whether a leg's peer could go without our hearing of it: its reading is held up by back-pressure, or has met FIN.
+    package func isUnheard(_ leg: Leg) -> Bool {
+        switch self[leg].input {
+        case .open: self[leg].receive == .idle && !self[leg].isBroken
+        case .fin: !self[leg].finSent
+        case .reset: false
         }
     }
 
@@ -167,13 +186,15 @@ extension TCPFlow {
         phase = .established
     }
 
-    /// The attempt came to nothing; the server's socket is the worker's to close.
-    package mutating func connectFailed() {
+    /// The attempt is over, and nothing of it is in the kernel; the server's socket is the worker's to close.
+    package mutating func attemptEnded() {
         connectPending = false
         connectCancelled = false
         server = LegState(keeping: server)
-        tried.insert(endpointIdentity)
     }
+
+    /// The endpoint is not to be tried again for this flow.
+    package mutating func connectFailed() { tried.insert(endpointIdentity) }
 
     /// The first step of a close. What follows is only clean-up; the first reason stands.
     package mutating func beginClose(reset: Bool, reason: CloseReason? = nil) {
@@ -210,6 +231,11 @@ extension TCPFlow {
         var actions: FlowActions = []
         if phase != .closing {
             settleReset(&actions, pool)
+            // The reading that is to tell why a send failed may have to wait for the other side to take bytes: not for ever.
+            if phase == .established, client.isBroken || server.isBroken, !flushBounded {
+                flushBounded = true
+                actions.insert(.boundFlush)
+            }
             if client.input == .fin, server.input == .fin, client.outbox.isEmpty, server.outbox.isEmpty, phase == .established {
                 beginClose(reset: false)
             }
@@ -220,7 +246,8 @@ extension TCPFlow {
         return actions
     }
 
-    /// A reset is passed on after the bytes that came before it, as TCP itself lets a reader have them.
+    /// A reset is passed on after the bytes that came before it are with the kernel, as TCP lets a reader have what is in its
+    /// queue. What the kernel has not delivered by then is lost with the reset.
     private mutating func settleReset(_ actions: inout FlowActions, _ pool: BufferPool) {
         guard client.input == .reset || server.input == .reset else { return }
         let leg: Leg = client.input == .reset ? .client : .server
@@ -249,7 +276,8 @@ extension TCPFlow {
                 actions.insert(shutdown)
             }
         }
-        let isWanted = isConnected && self[leg].input == .open && other.input != .reset && !other.isBroken
+        // Also where the other side is broken: what comes is dropped then, but a peer that can't speak may not listen either.
+        let isWanted = isConnected && self[leg].input == .open && other.input != .reset
         switch self[leg].receive {
         case .idle where isWanted && other.outbox.count <= outboxMax / 2:
             self[leg].receive = .armed
@@ -283,6 +311,9 @@ extension TCPFlow.LegState {
         outbox = old.outbox
     }
 
+    /// Whether a send is held up by a full socket: it is pending, and more waits behind it.
+    var isStuck: Bool { sending && outbox.count > 1 }
+
     fileprivate mutating func cancelAll() {
         if receive == .armed { receive = .cancelling }
         sendCancelled = sending
@@ -290,6 +321,9 @@ extension TCPFlow.LegState {
 }
 
 extension CloseReason {
+    /// Whether a connect that failed so speaks against the endpoint, and not against this host.
+    var blamesEndpoint: Bool { self != .noSourcePort && self != .limitProcess }
+
     /// Whether the reason is more than an end of file on one side.
     var isAbrupt: Bool {
         switch self {

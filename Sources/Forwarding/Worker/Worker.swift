@@ -48,9 +48,12 @@ package struct Worker: ~Copyable {
     private var limitReadAt: UInt64
     private var othersActive = 0
     private var acceptPause = AcceptPause.none
-    /// Some listener was not armed for want of room.
-    private var acceptLacksRoom = false
     private var armsMany = true
+    /// A listener found no room when its accept was to be armed: it is armed as soon as there is some.
+    private var missedArming = false
+    /// Since when buffers have been short, and the slot where the next look for flows to shed begins.
+    private var shortSince: UInt64?
+    private var shedCursor: UInt32 = 0
     private var isWoken = true
     /// The next slot of a sweep that resets every flow; nil when there is none.
     private var resetSweep: UInt32?
@@ -105,7 +108,7 @@ package struct Worker: ~Copyable {
         if !listeners.draining.isEmpty { drainListeners() }
         settleAccepting()
         publishCounters()
-        if let stopDeadline, flows.active == 0 && submissions.isEmpty || now >= stopDeadline { isStopped = true }
+        if let stopDeadline, flows.active == 0 && submissions.isEmpty && listeners.draining.isEmpty || now >= stopDeadline { isStopped = true }
     }
 
     private func waitNanoseconds() -> UInt64 {
@@ -119,7 +122,7 @@ package struct Worker: ~Copyable {
         case .untilRoom: wait = min(wait, Limits.acceptPauseNanoseconds)
         }
         // What these wait for comes without an event of their own: look again soon.
-        if !starved.isEmpty || !listeners.draining.isEmpty { wait = min(wait, 1_000_000) }
+        if !starved.isEmpty || listeners.hasOpenDraining { wait = min(wait, 1_000_000) }
         return wait
     }
 
@@ -194,6 +197,7 @@ package struct Worker: ~Copyable {
     private mutating func settle(_ slot: UInt32) {
         let room = flows[slot].phase == .established ? outboxMax : min(outboxMax, Limits.outboxConnectingMax)
         let actions = flows[slot].settle(outboxMax: room, in: pool)
+        if !flows[slot].isWatched { watchIfUnheard(slot) }
         if actions.isEmpty { return }
         if actions.contains(.finish) { return finish(slot) }
         let client = flows[slot].client.socket
@@ -212,9 +216,18 @@ package struct Worker: ~Copyable {
         if actions.contains(.boundFlush) { timers.set(slot, deadline: now &+ Limits.resetFlushNanoseconds) }
     }
 
+    private mutating func watchIfUnheard(_ slot: UInt32) {
+        guard flows[slot].phase == .established, !flows[slot].flushBounded,
+            flows[slot].isUnheard(.client) || flows[slot].isUnheard(.server)
+        else { return }
+        flows[slot].isWatched = true
+        timers.set(slot, deadline: now &+ Limits.watchNanoseconds)
+    }
+
     /// The last step of a close: nothing of the flow is in the kernel.
     private mutating func finish(_ slot: UInt32) {
         timers.clear(slot)
+        releaseListener(slot)
         flows[slot].client.outbox.removeAll(in: pool)
         flows[slot].server.outbox.removeAll(in: pool)
         let resets = flows[slot].closesWithReset
@@ -247,9 +260,7 @@ package struct Worker: ~Copyable {
             beginFlow(completion.socket, listener: slot)
         } else {
             switch -completion.result {
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-                acceptPause = .until(now &+ Limits.acceptPauseNanoseconds)
-                counters.add(1, row: Column.workerRow, column: Column.acceptPauses)
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: pauseAccepting()
             default: break  // cancelled, or a connection that died in the queue
             }
         }
@@ -262,7 +273,7 @@ package struct Worker: ~Copyable {
     private mutating func armAccept(_ slot: UInt32) {
         guard acceptPause == .none, listeners[slot].accept == .none else { return }
         guard room > 0 else {
-            acceptLacksRoom = true
+            missedArming = true
             return
         }
         let token = OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
@@ -281,9 +292,8 @@ package struct Worker: ~Copyable {
         }
         switch acceptPause {
         case .none:
-            if room > 0 {
-                // A listener found no room earlier in this tick, and since then a connection has ended.
-                if acceptLacksRoom { armAllAccepts() }
+            guard room <= 0 else {
+                if missedArming { armAllAccepts() }
                 return
             }
             acceptPause = .untilRoom
@@ -300,8 +310,16 @@ package struct Worker: ~Copyable {
         }
     }
 
+    /// The host is short of descriptors or memory: no accept is left in the kernel, or it would take what comes free before the
+    /// flows that wait for it.
+    private mutating func pauseAccepting() {
+        if acceptPause == .none { counters.add(1, row: Column.workerRow, column: Column.acceptPauses) }
+        acceptPause = .until(now &+ Limits.acceptPauseNanoseconds)
+        cancelAccepts()
+    }
+
     private mutating func armAllAccepts() {
-        acceptLacksRoom = false
+        missedArming = false
         for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { armAccept(slot) }
     }
 
@@ -326,6 +344,8 @@ package struct Worker: ~Copyable {
             return
         }
         counters.add(1, row: served.serviceRow, column: Column.connectionsActive)
+        listeners[listener].connecting &+= 1
+        flows[slot].holdsListener = true
         flows[slot].client.socket = socket
         flows[slot].phase = .connecting
         flows[slot].listener = listener
@@ -352,17 +372,14 @@ package struct Worker: ~Copyable {
             return
         }
         let endpoint = group.endpoints[choice]
+        flows[slot].endpointIdentity = endpoint.identity
         let opened = driver.openStream(endpoint.address.address.family)
-        guard opened.error == 0 else {
-            beginConnectFailed(slot, opened.error)
-            return
-        }
+        guard opened.error == 0 else { return attemptFailed(slot, opened.error) }
         if flow.tried.count > 0 { counters.add(1, row: served.serviceRow, column: Column.retries) }
         let row = served.endpointRows[choice]
         counters.add(1, row: row, column: Column.connections)
         counters.add(1, row: row, column: Column.connectionsActive)
         flows[slot].endpointRow = UInt32(row)
-        flows[slot].endpointIdentity = endpoint.identity
         flows[slot].server.socket = opened.socket
         flows[slot].phase = .connecting
         flows[slot].connectPending = true
@@ -370,17 +387,17 @@ package struct Worker: ~Copyable {
         timers.set(slot, deadline: min(now &+ settings.connectAttemptNanoseconds, flow.connectDeadline))
     }
 
-    /// There was no socket for the server's side.
-    private mutating func beginConnectFailed(_ slot: UInt32, _ errno: Int32) {
+    /// An attempt came to nothing; no socket of the server is left. Another endpoint gets its chance.
+    private mutating func attemptFailed(_ slot: UInt32, _ errno: Int32) {
         switch errno {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM:
             // Our own want, not the endpoint's fault: the client waits while others finish, and no more are accepted.
             flows[slot].phase = .waiting
             timers.set(slot, deadline: min(now &+ Limits.descriptorRetryNanoseconds, flows[slot].connectDeadline))
-            if acceptPause == .none { counters.add(1, row: Column.workerRow, column: Column.acceptPauses) }
-            acceptPause = .until(now &+ Limits.acceptPauseNanoseconds)
+            pauseAccepting()
         default:
-            flows[slot].beginClose(reset: true, reason: CloseReason(connectErrno: errno))
+            flows[slot].connectFailed()
+            beginConnect(slot, otherwise: CloseReason(connectErrno: errno))
         }
     }
 
@@ -389,20 +406,27 @@ package struct Worker: ~Copyable {
             flows[slot].connectPending = false
             return
         }
+        timers.clear(slot)
         if result == 0 {
-            timers.clear(slot)
+            releaseListener(slot)
             flows[slot].connected()
             return
         }
-        // The attempt's end: its socket has nothing pending any more, and another endpoint gets its chance.
+        // The attempt's end: its socket has nothing pending any more.
         let row = Int(flows[slot].endpointRow)
-        counters.add(1, row: row, column: Column.connectFailures)
+        if CloseReason(connectErrno: -result).blamesEndpoint { counters.add(1, row: row, column: Column.connectFailures) }
         counters.subtract(1, row: row, column: Column.connectionsActive)
         flows[slot].endpointRow = 0
         submissions.append(.close(flows[slot].server.socket))
-        timers.clear(slot)
-        flows[slot].connectFailed()
-        beginConnect(slot, otherwise: CloseReason(connectErrno: -result))
+        flows[slot].attemptEnded()
+        attemptFailed(slot, -result)
+    }
+
+    /// The flow chooses no more endpoints: its listener's row may go.
+    private mutating func releaseListener(_ slot: UInt32) {
+        guard flows[slot].holdsListener else { return }
+        flows[slot].holdsListener = false
+        listeners[flows[slot].listener].connecting &-= 1
     }
 
     // MARK: - Timers and resources
@@ -423,21 +447,56 @@ package struct Worker: ~Copyable {
             submissions.append(.cancel(token(.connect, slot), on: flows[slot].server.socket))
         case .waiting:
             beginConnect(slot, otherwise: .limitProcess)
-        case .established:
+        case .established where flows[slot].flushBounded:
             flows[slot].beginClose(reset: true)
+        case .established:
+            flows[slot].isWatched = false
+            if flows[slot].isUnheard(.client), driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
+            if flows[slot].isUnheard(.server), driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
         case .free, .closing: break
         }
     }
 
     private mutating func resumeStarved() {
+        guard !starved.isEmpty else {
+            shortSince = nil
+            return
+        }
+        // Not more than can be served, or they would starve again at once.
+        let most = min(Limits.resumedPerTickMax, driver.receiveBuffers)
         var resumed = 0
-        while resumed < Limits.resumedPerTickMax, pool.freeCount > Limits.resumedPerTickMax, let token = starved.take() {
+        while resumed < most, let token = starved.take() {
             guard flows.isCurrent(token) else { continue }
             let leg: Leg = token.kind == OperationKind.receiveFromClient.rawValue ? .client : .server
             guard flows[token.slot][leg].receive == .starved else { continue }
             flows[token.slot][leg].receive = .idle
             settle(token.slot)
             resumed &+= 1
+        }
+        shedIfShort()
+    }
+
+    /// Peers that don't read can hold every buffer of the pool between them, each no more than its share. When that has gone on
+    /// for a while, those that don't move are reset for the sake of those that would.
+    private mutating func shedIfShort() {
+        guard driver.receiveBuffers < Limits.shedBuffers else {
+            shortSince = nil
+            return
+        }
+        guard let since = shortSince else {
+            shortSince = now
+            return
+        }
+        guard now &- since >= Limits.shedAfterNanoseconds else { return }
+        for _ in 0..<min(Limits.shedPerTickMax, flows.touchedSlots) {
+            if shedCursor >= flows.touchedSlots { shedCursor = 0 }
+            let slot = shedCursor
+            shedCursor &+= 1
+            // A send that is pending with more behind it is a full socket.
+            guard flows[slot].phase == .established, flows[slot].client.isStuck || flows[slot].server.isStuck else { continue }
+            flows[slot].beginClose(reset: true, reason: .limitProcess)
+            settle(slot)
+            if driver.receiveBuffers >= Limits.shedBuffers { return }
         }
     }
 
@@ -512,16 +571,20 @@ package struct Worker: ~Copyable {
         counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
     }
 
-    /// Empties the queues of closing listeners, as there is room, and closes them once they are empty.
+    /// Empties the queues of closing listeners, as there is room, and closes them once they are empty. A row stays until no flow
+    /// that came through it can need another endpoint.
     private mutating func drainListeners() {
         var position = 0
-        while position < listeners.draining.count {
+        while position < listeners.draining.count, submissions.room > Limits.sweepRoom {
             let slot = listeners.draining[position]
-            guard listeners[slot].accept == .none, drainQueue(of: slot) else {
-                position += 1
-                continue
+            position += 1
+            if listeners[slot].socket != .none {
+                guard listeners[slot].accept == .none, drainQueue(of: slot) else { continue }
+                submissions.append(.close(listeners[slot].socket))
+                listeners[slot].socket = .none
             }
-            submissions.append(.close(listeners[slot].socket))
+            guard listeners[slot].connecting == 0 else { continue }
+            position -= 1
             if let old = listeners.finishDrain(at: position) { reply.retired.append(old) }
         }
     }
@@ -529,9 +592,16 @@ package struct Worker: ~Copyable {
     /// Takes connections from a closing listener's queue; true when it is empty.
     private mutating func drainQueue(of slot: UInt32) -> Bool {
         for _ in 0..<Limits.drainedPerTickMax {
+            if case .until = acceptPause { return false }
+            guard room > 0 else { return false }
             let opened = driver.acceptQueued(listeners[slot].socket)
-            guard opened.error == 0 else { return opened.error == EAGAIN }
-            beginFlow(opened.socket, listener: slot)
+            switch opened.error {
+            case 0: beginFlow(opened.socket, listener: slot)
+            case EAGAIN: return true
+            default:
+                pauseAccepting()
+                return false
+            }
         }
         return false
     }
@@ -555,7 +625,7 @@ struct StarvedQueue: ~Copyable {
     var isEmpty: Bool { count == 0 }
 
     mutating func append(_ token: OperationToken) {
-        precondition(count < tokens.capacity, "more starved receives than legs")
+        if count == tokens.capacity { _ = take() }
         tokens[(head + count) % tokens.capacity] = token
         count += 1
     }

@@ -1,0 +1,45 @@
+/// What a driver without a kernel needs: moving bytes between buffers and plain arrays, with no allocation.
+extension BufferPool {
+    /// Unsent bytes of a buffer that stands in a queue.
+    package func unsentCount(of buffer: BufferID) -> Int { Int(self[buffer].length) }
+
+    /// Copies unsent bytes of a buffer, from the `skipped`th on, to `target` at `position`.
+    package func copyUnsent(of buffer: BufferID, skipping skipped: Int, count: Int, to target: inout [UInt8], at position: Int) {
+        let record = self[buffer]
+        precondition(skipped >= 0 && count >= 0 && skipped + count <= Int(record.length), "more bytes than are unsent")
+        precondition(position >= 0 && position + count <= target.count, "no room for the bytes")
+        let source = unsafe UnsafeRawBufferPointer(start: address(of: buffer) + Int(record.offset) + skipped, count: count)
+        unsafe target.withUnsafeMutableBytes { bytes in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[position..<position + count]).copyMemory(from: source)
+        }
+    }
+
+    /// Copies `count` bytes of `source` at `position` into a buffer that was taken, at `offset`.
+    package func fill(_ buffer: BufferID, at offset: Int, from source: [UInt8], at position: Int, count: Int) {
+        precondition(Int(buffer.rawValue) < capacity && offset >= 0 && count >= 0 && offset + count <= bufferSize, "outside the buffer")
+        precondition(position >= 0 && position + count <= source.count, "outside the source")
+        let target = unsafe UnsafeMutableRawBufferPointer(start: address(of: buffer) + offset, count: count)
+        unsafe source.withUnsafeBytes { bytes in
+            unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[position..<position + count]))
+        }
+    }
+
+    /// A hash of a queued buffer's unsent bytes and where they stand, to find out whether somebody changed them. The link to the
+    /// next buffer is not in it: a queue may grow behind what is being sent.
+    package func digest(of buffer: BufferID) -> UInt64 {
+        let record = self[buffer]
+        var state = UInt64(record.offset) << 16 | UInt64(record.length)
+        let bytes = unsafe UnsafeRawBufferPointer(start: address(of: buffer) + Int(record.offset), count: Int(record.length))
+        var position = 0
+        while position + 8 <= bytes.count {
+            state = (state ^ (unsafe bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))) &* 0x9e37_79b9_7f4a_7c15
+            state ^= state >> 29
+            position += 8
+        }
+        while position < bytes.count {
+            state = (state ^ UInt64(unsafe bytes[position])) &* 0x0000_0100_0000_01b3
+            position += 1
+        }
+        return state
+    }
+}

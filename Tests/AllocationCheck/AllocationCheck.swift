@@ -1,0 +1,128 @@
+import Addressing
+import CAllocationCounter
+import Engine
+import EngineSimulator
+import Forwarding
+import Routing
+
+/// Counts what a warm worker allocates: `swift run -c release AllocationCheck` ends well if that is nothing, and traps
+/// otherwise.
+///
+/// A program of its own because only optimised code can be judged: unoptimised accessors keep their frames on the heap.
+@main
+struct AllocationCheck {
+    static func main() {
+        if !WarmWorker.isOptimised { print("unoptimised code allocates whatever we do: build with -c release") }
+        let finding = WarmWorker(connections: 10_000).measure()
+        let summary = "\(finding.connectionsMax) connections at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
+        guard finding.allocations == 0, finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
+        print(summary)
+    }
+}
+
+/// One worker on the simulated driver, with clients that are echoed a few hundred bytes each, all of them at once.
+package struct WarmWorker {
+    package struct Finding {
+        /// By the worker's thread in the second round: worker, driver and network together.
+        package var allocations: UInt64 = 0
+        package var ticks = 0
+        package var connectionsMax = 0
+        /// What did not go as it should; empty is right.
+        package var failures: [String] = []
+    }
+
+    /// Whether this is optimised code; only there does the count mean anything.
+    package static var isOptimised: Bool {
+        var isOptimised = true
+        func deny() -> Bool {
+            isOptimised = false
+            return true
+        }
+        assert(deny())
+        return isOptimised
+    }
+
+    private let connections: Int
+    private let network: SimulatedNetwork
+    private let driver: SimulatedDriver
+    private let mailbox: Mailbox
+    private let settings: WorkerSettings
+    /// More than a pipe and a buffer hold.
+    private let bytes = 600
+
+    package init(connections: Int) {
+        self.connections = connections
+        var networkSettings = SimulatedNetwork.Settings()
+        networkSettings.connectionsMax = connections * 2
+        networkSettings.peersMax = connections * 2
+        networkSettings.socketsMax = connections * 2 + 10
+        networkSettings.pipeBytes = 256
+        network = SimulatedNetwork(seed: 1, settings: networkSettings)
+        var driverSettings = SimulatedDriver.Settings()
+        driverSettings.bufferSize = 256
+        driverSettings.buffers = 32_768
+        driverSettings.auditInterval = 0
+        driver = SimulatedDriver(network: network, driverSettings)
+        mailbox = Mailbox(wakeUp: driver.wakeUp)
+        var settings = WorkerSettings()
+        settings.flowsMax = connections * 2
+        self.settings = settings
+    }
+
+    /// Serves two rounds of connections and measures the second.
+    package func measure() -> Finding {
+        let counters = makeCounterTable()
+        var worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings)
+        let frontend = SocketAddress(IPAddress(ipv4: 0x0a60_0001), PortNumber(80)!)
+        let endpoints = (0..<3).map { SocketAddress(IPAddress(ipv4: 0x0af4_0000 + $0), PortNumber(9000)!) }
+        for endpoint in endpoints { network.addServer(.echo, at: endpoint, backlog: connections) }
+        let service = ServicePortName(namespace: "default", name: "echo", port: "", transport: .tcp)
+        let group = EndpointGroup(service: service, selection: .random, endpoints: endpoints)
+        let key = FrontendKey(frontend, .tcp)
+        let served = ServedFrontend(
+            frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: 2, endpointRows: [3, 4, 5])
+        precondition(mailbox.post(.apply(open: [served], replace: [], close: []) { _ in }), "the mailbox is empty")
+        run(&worker, nanoseconds: 1_000_000)
+
+        _ = round(&worker, frontend)
+        var finding = round(&worker, frontend)
+        finding.failures += driver.breaches
+        if driver.buffers.freeCount != driver.buffers.capacity { finding.failures.append("buffers are not back") }
+        return finding
+    }
+
+    private func round(_ worker: inout Worker, _ frontend: SocketAddress) -> Finding {
+        network.removeAllPeers()
+        var script = PeerScript()
+        script.bytes = bytes
+        script.holdNanoseconds = 100_000_000
+        let began = network.now
+        for number in 0..<connections {
+            let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(number)), PortNumber(40_000)!)
+            network.addClient(script, from: local, to: frontend, at: began + UInt64(number) * 1000)
+        }
+        var finding = Finding()
+        let before = ringway_allocation_count()
+        while network.now < began + script.holdNanoseconds || worker.connectionsActive > 0, finding.ticks < 500_000 {
+            worker.tick(waitMax: 1_000_000)
+            finding.connectionsMax = max(finding.connectionsMax, worker.connectionsActive)
+            finding.ticks += 1
+        }
+        run(&worker, nanoseconds: 1_000_000)
+        finding.allocations = ringway_allocation_count() - before
+        if finding.connectionsMax != connections { finding.failures.append("only \(finding.connectionsMax) connections at once") }
+        for client in 0..<connections {
+            let peer = network.peer(client)
+            guard peer.received == bytes, peer.matchesEcho, peer.sawFin else {
+                finding.failures.append("client \(client) was not served: \(peer)")
+                break
+            }
+        }
+        return finding
+    }
+
+    private func run(_ worker: inout Worker, nanoseconds: UInt64) {
+        let deadline = network.now + nanoseconds
+        while network.now < deadline { worker.tick(waitMax: deadline - network.now) }
+    }
+}

@@ -1,0 +1,23 @@
+import AllocationCheck
+import CAllocationCounter
+import Testing
+
+/// Rule 3 of the hot path: nothing is allocated once a worker is warm.
+struct AllocationTests {
+    @Test func theCounterCounts() {
+        let before = ringway_allocation_count()
+        var array: [UInt64] = []
+        array.reserveCapacity(Int.random(in: 1000...1001))
+        let between = ringway_allocation_count()
+        #expect(between > before)
+        array.append(1)
+        #expect(array.reduce(0, +) == 1)
+    }
+
+    /// Unoptimised code is judged by its service only; `AllocationCheck`, built for release, is the gate for the count.
+    @Test func tenThousandConnectionsAllocateNothingOnceWarm() {
+        let finding = WarmWorker(connections: WarmWorker.isOptimised ? 10_000 : 500).measure()
+        #expect(finding.failures == [])
+        #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
+    }
+}

@@ -1,0 +1,217 @@
+import Addressing
+import Engine
+import EngineSimulator
+import Forwarding
+import Routing
+
+/// One simulated run: frontends, servers of all kinds, clients of all kinds, and faults, all drawn from a seed.
+struct Scenario {
+    /// What a server does; its port tells.
+    enum ServerKind: UInt16, CaseIterable {
+        case echo = 9000
+        /// Answers a request, and ends first.
+        case answer
+        /// Says its say at once and sends FIN, then reads to the end.
+        case speakFirst
+        /// Waits for the client's FIN, then answers and closes.
+        case answerAfterFin
+        case closeAtOnce, closeEarly, resetMidStream, neverRead, vanish
+        /// Nobody listens; SYNs vanish; no route.
+        case refuse, blackHole, unreachable
+
+        /// Whether a client that does its part sees a clean end.
+        var isClean: Bool { rawValue <= ServerKind.answerAfterFin.rawValue }
+    }
+
+    let seed: UInt64
+    /// Without faults, and with clean peers only, everything must go well.
+    let isCalm: Bool
+    let worker: WorkerUnderTest
+    let network: SimulatedNetwork
+    private(set) var frontends: [SocketAddress] = []
+    private(set) var closingFrontend: (address: SocketAddress, time: UInt64)?
+    private(set) var clients: [Int] = []
+    private var random: SimulatedRandom
+    private let faults: Faults
+    private let descriptorLimit: Int
+
+    init(seed: UInt64) {
+        self.seed = seed
+        random = SimulatedRandom(seed: seed &* 0x9e37_79b9_7f4a_7c15 &+ 1)
+        isCalm = random.chance(0.25)
+        var settings = SimulatedNetwork.Settings()
+        settings.connectionsMax = 160
+        settings.peersMax = 512
+        settings.socketsMax = 256
+        settings.pipeBytes = 256 << random.below(5)
+        settings.variesPipes = random.chance(0.5)
+        settings.latencyNanosecondsMax = random.chance(0.3) ? 0 : UInt64(random.within(1...2_000_000))
+        let faults = isCalm ? Faults() : Faults.mixed(&random)
+        network = SimulatedNetwork(seed: random.next(), settings: settings, faults: faults)
+        var driver = SimulatedDriver.Settings()
+        driver.bufferSize = 16 << random.below(7)
+        // A peer that never reads holds buffers for as long as it lives. Where there is none, few buffers must do.
+        driver.buffers = isCalm ? random.within(100...600) : random.within(1400...2000)
+        driver.auditInterval = 8
+        var workerSettings = WorkerSettings()
+        workerSettings.seed = random.next()
+        workerSettings.flowsMax = 128
+        worker = WorkerUnderTest(network: network, driver: driver, settings: workerSettings)
+        if !isCalm, random.chance(0.2) { worker.driver.descriptorLimit = random.within(12...60) }
+        self.faults = faults
+        descriptorLimit = worker.driver.descriptorLimit
+        addFrontends()
+        addClients()
+    }
+
+    private mutating func addFrontends() {
+        for number in 0..<random.within(1...3) {
+            let frontend = SocketAddress(IPAddress(ipv4: 0x0a60_0001 + UInt32(number)), PortNumber(80)!)
+            var endpoints: [SocketAddress] = []
+            for place in 0..<random.within(1...4) {
+                let kind = isCalm || random.chance(0.6) ? cleanKind() : ServerKind.allCases[random.below(ServerKind.allCases.count)]
+                let address = SocketAddress(IPAddress(ipv4: 0x0af4_0000 + UInt32(number * 16 + place)), PortNumber(kind.rawValue)!)
+                endpoints.append(address)
+                addServer(kind, at: address)
+            }
+            worker.open(frontend, to: endpoints, selection: random.chance(0.5) ? .random : .clientIP)
+            frontends.append(frontend)
+        }
+        if random.chance(0.3) {
+            closingFrontend = (frontends[random.below(frontends.count)], network.now + UInt64(random.within(1...800_000_000)))
+        }
+    }
+
+    private mutating func cleanKind() -> ServerKind {
+        random.chance(0.5) ? .echo : ServerKind(rawValue: ServerKind.echo.rawValue + UInt16(random.below(4)))!
+    }
+
+    private mutating func addServer(_ kind: ServerKind, at address: SocketAddress) {
+        var script = manners()
+        script.bytes = random.within(1...4000)
+        switch kind {
+        case .echo:
+            script.speaking = .echo
+            script.ending = .closeAfterFin
+        case .answer:
+            script.speaking = .afterRequest
+            script.ending = .finWhenSent
+        case .speakFirst: script.ending = .finWhenSent
+        case .answerAfterFin:
+            script.speaking = .afterFin
+            script.ending = .closeAfterFin
+        case .closeAtOnce:
+            script.bytes = 0
+            script.ending = .closeWhenSent
+            script.reads = false
+        case .closeEarly: script.ending = .closeWhenSent
+        case .resetMidStream:
+            script.ending = .resetAfter
+            script.endingBytes = random.within(0...6000)
+        case .neverRead:
+            script.reads = false
+            script.ending = .closeAfterFin
+        case .vanish:
+            script.ending = .vanishAfter
+            script.endingBytes = random.within(0...3000)
+        case .refuse: return
+        case .blackHole:
+            network.blackHoles.insert(address)
+            return
+        case .unreachable:
+            network.unreachable.insert(address)
+            return
+        }
+        if !isCalm { script.patienceNanoseconds = 40_000_000_000 }
+        network.addServer(script, at: address, backlog: isCalm ? 1024 : random.within(1...64))
+    }
+
+    /// How fast and in which pieces somebody speaks and listens.
+    private mutating func manners() -> PeerScript {
+        var script = PeerScript()
+        script.varies = random.chance(0.7)
+        script.sendMax = random.within(1...2048)
+        script.readMax = random.within(50...4096)
+        script.pauseNanosecondsMax = random.chance(0.5) ? 0 : UInt64(random.within(1...500_000))
+        return script
+    }
+
+    private mutating func addClients() {
+        for number in 0..<random.within(3...40) {
+            var script = manners()
+            script.bytes = random.within(4...5000)
+            if !isCalm {
+                script.patienceNanoseconds = UInt64(random.within(5_000...15_000)) * 1_000_000
+                script.endingBytes = random.within(0...6000)
+                switch random.below(20) {
+                case 0: script.ending = .closeWhenSent
+                case 1: script.ending = .resetAfter
+                case 2: script.ending = .vanishAfter
+                case 3: script.ending = .closeWhenReceived
+                case 4: script.reads = false
+                case 5: script.ending = .closeAfterFin
+                default: break
+                }
+            }
+            let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(number)), PortNumber(40_000)!)
+            let time = network.now + UInt64(random.below(1_000_000_000))
+            clients.append(network.addClient(script, from: local, to: frontends[random.below(frontends.count)], at: time))
+        }
+    }
+
+    // MARK: - The run
+
+    /// Virtual time in which every client must be over; a SYN may be sent again for a minute.
+    private static let nanosecondsMax: UInt64 = 100_000_000_000
+
+    /// Plays the run to its end. Answers what went wrong; empty is right.
+    mutating func play() -> [String] {
+        let clients = clients
+        let network = network
+        let worker = worker
+        var closing = closingFrontend
+        let deadline = network.now + Self.nanosecondsMax
+        let areOver =
+            worker.run(ticksMax: 400_000, waitMax: 5_000_000_000) {
+                if let (address, time) = closing, network.now >= time {
+                    worker.close(address)
+                    closing = nil
+                }
+                return network.now > deadline || clients.allSatisfy { network.peer($0).isOver }
+            } && unfinished.isEmpty
+        var found: [String] = []
+        if !areOver {
+            worker.describeFlows()
+            found.append("after \(network.now / 1_000_000) ms these clients are not over: \(unfinished)")
+        }
+        if isCalm, areOver {
+            // Nobody is left to be reset: the flows end by themselves.
+            let areClosed = worker.run(ticksMax: 100_000, waitMax: 1_000_000_000) { worker.connectionsActive == 0 }
+            if !areClosed { found.append("\(worker.connectionsActive) flows do not end") }
+        }
+        // What was said last is still on its way to the other side.
+        worker.run(nanoseconds: 3_000_000_000)
+        found += Verdict(scenario: self).findings
+        network.faults = Faults()
+        worker.driver.descriptorLimit = 256
+        worker.post(.stopAccepting)
+        worker.run(nanoseconds: 3_000_000_000)
+        worker.post(.resetAll)
+        _ = worker.run(ticksMax: 10_000, waitMax: 100_000_000) { worker.connectionsActive == 0 }
+        network.rebootVanishedPeers()
+        worker.run(nanoseconds: 100_000_000_000)
+        network.rebootVanishedPeers()
+        return found + worker.imbalances()
+    }
+
+    private var unfinished: [Int] { clients.filter { !network.peer($0).isOver } }
+}
+
+extension Scenario {
+    /// Prints all that is known of a client and its server, for a person at work on a seed (`RINGWAY_CLIENT=3`).
+    func describe(_ client: Int) {
+        print(isCalm ? "calm" : "\(faults)", "ended at", network.now, "limit", descriptorLimit, closingFrontend as Any)
+        for reason in CloseReason.allCases where worker.closed(reason) > 0 { print(reason, worker.closed(reason)) }
+        for index in 0..<network.peerCount where network.peer(index).number == UInt32(client) { print(index, network.peer(index)) }
+    }
+}

@@ -1,0 +1,76 @@
+import EngineSimulator
+
+/// What a finished run shows, from what the clients and the servers saw.
+struct Verdict {
+    private(set) var findings: [String] = []
+    private let scenario: Scenario
+    /// Servers by the client whose bytes they got.
+    private var servers: [UInt32: SimulatedPeer] = [:]
+
+    init(scenario: Scenario) {
+        self.scenario = scenario
+        let network = scenario.network
+        for index in 0..<network.peerCount {
+            let peer = network.peer(index)
+            guard peer.isServer, peer.received >= 4 else { continue }
+            check(peer.matchesEcho, "server \(index) got bytes that client \(peer.number) did not send there")
+            if servers.updateValue(peer, forKey: peer.number) != nil {
+                findings.append("two servers got the bytes of client \(peer.number)")
+            }
+        }
+        for index in scenario.clients { judge(index, network.peer(index)) }
+    }
+
+    private mutating func check(_ holds: Bool, _ finding: @autoclosure () -> String) {
+        if !holds { findings.append(finding()) }
+    }
+
+    private mutating func judge(_ index: Int, _ client: SimulatedPeer) {
+        guard client.connectErrno == 0 else {
+            return check(scenario.closingFrontend != nil, "client \(index) was refused with errno \(client.connectErrno)")
+        }
+        check(client.matchesEcho || client.matchesAnswer, "client \(index) got bytes that nobody sent there")
+        guard let server = servers[UInt32(index)] else {
+            return check(!scenario.isCalm, "client \(index) reached no server")
+        }
+        let kind = Scenario.ServerKind(rawValue: server.servedPort)!
+        check(kind == .echo ? client.matchesEcho : client.matchesAnswer, "client \(index) got wrong bytes from \(kind)")
+        check(client.received <= server.sent, "client \(index) got \(client.received) bytes of \(server.sent)")
+        check(server.received <= client.sent, "the server of client \(index) got \(server.received) bytes of \(client.sent)")
+        // A clean end means that nothing is missing, whatever else has happened.
+        if client.sawFin {
+            check(server.sentFin, "client \(index) saw a FIN that its server (\(kind)) never sent")
+            check(client.received == server.sent, "client \(index) saw FIN after \(client.received) bytes of \(server.sent)")
+        }
+        if server.sawFin {
+            check(client.sentFin, "the server of client \(index) saw a FIN that was never sent")
+            check(server.received == client.sent, "the server of client \(index) saw FIN after \(server.received) of \(client.sent) bytes")
+        }
+        judgeEnd(index, client, server, kind)
+    }
+
+    /// What must have gone well, and what must have gone on to the other side.
+    private mutating func judgeEnd(_ index: Int, _ client: SimulatedPeer, _ server: SimulatedPeer, _ kind: Scenario.ServerKind) {
+        let wasLeftAlone = !client.wasDisturbed && !server.wasDisturbed && !client.didReset && !server.didReset
+        let isClean = client.script.ending == .finWhenSent && client.script.reads && kind.isClean
+        if wasLeftAlone, isClean {
+            check(client.sawFin && !client.sawReset, "client \(index) and its server (\(kind)) did their part, but it saw no FIN")
+            check(client.sent == client.script.bytes, "client \(index) could not send everything")
+            let expected = kind == .echo ? client.sent : server.script.bytes
+            check(client.received == expected, "client \(index) got \(client.received) bytes of \(expected)")
+            check(server.sawFin, "the server (\(kind)) of client \(index) saw no FIN")
+        }
+        let isQuick = client.script.pauseNanosecondsMax <= 1_000_000 && client.script.reads
+        if server.didReset, !client.wasDisturbed, client.didReset, isQuick, client.script.ending == .finWhenSent {
+            check(
+                client.endedAt < server.endedAt + 5_000_000_000, "client \(index) waited in vain after its server (\(kind)) had reset")
+        }
+        // After its FIN a client can vanish unseen: a receive says no more than that it has ended.
+        if client.didReset || client.wasDisturbed, !client.sentFin, server.state == .open {
+            let now = scenario.network.now
+            check(
+                now < client.endedAt + 5_000_000_000 || !server.script.reads,
+                "the server (\(kind)) of client \(index) was not told of its end")
+        }
+    }
+}

@@ -1,0 +1,115 @@
+import Addressing
+import Engine
+import EngineSimulator
+@testable import Forwarding
+import Routing
+import Synchronization
+
+/// A whole worker on the simulated driver, turned tick by tick.
+final class WorkerUnderTest {
+    let network: SimulatedNetwork
+    let driver: SimulatedDriver
+    let counters = makeCounterTable()
+    let mailbox: Mailbox
+    private var worker: Worker
+    private var nextRow = Column.firstFreeRow
+    private(set) var serviceRows: [Int] = []
+    private(set) var endpointRows: [Int] = []
+    private var served: [FrontendKey: ServedFrontend] = [:]
+
+    init(network: SimulatedNetwork, driver driverSettings: SimulatedDriver.Settings, settings: WorkerSettings) {
+        self.network = network
+        driver = SimulatedDriver(network: network, driverSettings)
+        mailbox = Mailbox(wakeUp: driver.wakeUp)
+        worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings)
+    }
+
+    var connectionsActive: Int { worker.connectionsActive }
+
+    func tick(waitMax: UInt64 = .max) { worker.tick(waitMax: waitMax) }
+
+    /// Turns the worker until `condition` holds; false when it does not within the ticks.
+    func run(ticksMax: Int, waitMax: UInt64 = .max, until condition: () -> Bool) -> Bool {
+        var ticks = 0
+        while !condition() {
+            guard ticks < ticksMax, driver.breaches.isEmpty else { return false }
+            worker.tick(waitMax: waitMax)
+            ticks += 1
+        }
+        return true
+    }
+
+    /// Turns the worker for a stretch of virtual time.
+    func run(nanoseconds: UInt64) {
+        let deadline = network.now + nanoseconds
+        while network.now < deadline, driver.breaches.isEmpty { worker.tick(waitMax: deadline - network.now) }
+    }
+
+    /// Serves an address.
+    func open(_ address: SocketAddress, to endpoints: [SocketAddress], selection: Selection = .random) {
+        let key = FrontendKey(address, .tcp)
+        let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: .tcp)
+        let group = EndpointGroup(service: service, selection: selection, endpoints: endpoints)
+        let rows = nextRow + 1..<nextRow + 1 + group.endpoints.count
+        let frontend = ServedFrontend(
+            frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: nextRow, endpointRows: Array(rows))
+        serviceRows.append(nextRow)
+        endpointRows += Array(rows)
+        nextRow = rows.upperBound
+        served[key] = frontend
+        post(.apply(open: [frontend], replace: [], close: []) { _ in })
+    }
+
+    /// Serves an address no more.
+    func close(_ address: SocketAddress) {
+        served[FrontendKey(address, .tcp)] = nil
+        post(.apply(open: [], replace: [], close: [FrontendKey(address, .tcp)]) { _ in })
+    }
+
+    func post(_ command: WorkerCommand) { precondition(mailbox.post(command), "the mailbox is full") }
+
+    var ticks: UInt64 { counter(Column.ticks) }
+
+    func counter(_ column: Int) -> UInt64 { counters.read(row: Column.workerRow, column: column) }
+
+    /// Flows closed, for whatever reason, on all Services.
+    var closed: UInt64 {
+        var sum: UInt64 = 0
+        for row in serviceRows {
+            for reason in CloseReason.allCases { sum += counters.read(row: row, column: Column.closed + Int(reason.rawValue)) }
+        }
+        return sum
+    }
+
+    func closed(_ reason: CloseReason) -> UInt64 {
+        serviceRows.reduce(0) { $0 + counters.read(row: $1, column: Column.closed + Int(reason.rawValue)) }
+    }
+
+    /// Prints the flows that live, for a person at work on a seed.
+    func describeFlows() {
+        print("at", network.now, "free buffers", driver.buffers.freeCount, "of", driver.buffers.capacity)
+        for slot in 0..<worker.flows.touchedSlots where worker.flows[slot].phase != .free {
+            let flow = worker.flows[slot]
+            print(slot, flow.phase, "pending", flow.pendingOperations, flow.closeReason)
+            for leg in Leg.allCases {
+                let state = flow[leg]
+                print(
+                    " ", leg, state.socket, state.receive, state.input, "sending", state.sending, "broken", state.isBroken, "fin sent",
+                    state.finSent)
+                print("    outbox", state.outbox.count, state.outbox.bytes, driver.describe(state.socket))
+            }
+        }
+    }
+
+    /// What is not as it must be once every connection is over; empty is right.
+    func imbalances() -> [String] {
+        var found = driver.breaches + driver.leaks()
+        if connectionsActive != 0 { found.append("\(connectionsActive) flows are left") }
+        if counter(Column.accepted) != closed { found.append("accepted \(counter(Column.accepted)), closed \(closed)") }
+        for row in serviceRows + endpointRows where counters.read(row: row, column: Column.connectionsActive) != 0 {
+            found.append("row \(row) counts \(Int64(bitPattern: counters.read(row: row, column: Column.connectionsActive))) as active")
+        }
+        if network.connectionsOpen != 0 { found.append("\(network.connectionsOpen) connections are open in the network") }
+        return found
+    }
+}
