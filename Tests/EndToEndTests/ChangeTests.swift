@@ -48,7 +48,8 @@ extension EndToEndTests {
                 let files = FileManager.default
                 try files.createDirectory(atPath: directory.path("config/..\(version)"), withIntermediateDirectories: true)
                 try directory.write(
-                    serviceYAML(port: port, endpoints: endpoints.map { "127.0.0.1:\(nginx.ports[$0])" }), to: "config/..\(version)/web.yaml")
+                    serviceYAML(port: port, endpoints: endpoints.map { "127.0.0.1:\(nginx.ports[$0])" }), to: "config/..\(version)/web.yaml"
+                )
                 try files.createSymbolicLink(atPath: directory.path("config/..next"), withDestinationPath: "..\(version)")
                 try #require(unsafe rename(directory.path("config/..next"), directory.path("config/..data")) == 0)
                 try? files.removeItem(atPath: directory.path("config/..\(version - 1)"))
