@@ -29,7 +29,8 @@ extension EndToEndTests {
             BadInput("a number for a list", head + "  ports: 80\n", ":5:10: "),
             BadInput("port 0", head + "  ports:\n  - port: 0\n", "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535"),
             BadInput(
-                "port 65536", head + "  ports:\n  - port: 65536\n", "spec.ports[0].port: Invalid value: 65536: must be between 1 and 65535"),
+                "port 65536", head + "  ports:\n  - port: 65536\n",
+                "spec.ports[0].port: Invalid value: 65536: must be between 1 and 65535"),
             BadInput(
                 "a second port without a name", head + "  ports:\n  - {name: a, port: 80}\n  - port: 81\n",
                 ":7:5: Service \"web\" is invalid: spec.ports[1].name: Required value"),
