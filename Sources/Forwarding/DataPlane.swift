@@ -65,7 +65,8 @@ package final class DataPlane: Sendable {
             if failure == 0 { open.append(served) } else { failures[served.frontend.key] = failure }
         }
         for worker in workers {
-            for (key, errno) in await worker.apply(open: open, replace: delta.replace, close: delta.close).failures where failures[key] == nil {
+            let reply = await worker.apply(open: open, replace: delta.replace, close: delta.close)
+            for (key, errno) in reply.failures where failures[key] == nil {
                 failures[key] = errno
             }
         }

@@ -21,7 +21,8 @@ package struct ServicePortName: Hashable, Sendable, Comparable, CustomStringConv
     }
 
     package static func < (left: ServicePortName, right: ServicePortName) -> Bool {
-        (left.namespace, left.name, left.port, left.transport.rawValue) < (right.namespace, right.name, right.port, right.transport.rawValue)
+        (left.namespace, left.name, left.port, left.transport.rawValue)
+            < (right.namespace, right.name, right.port, right.transport.rawValue)
     }
 }
 

@@ -155,7 +155,8 @@ struct SnapshotCompilerTests {
         #expect(
             notices(web, Objects.slice("web-1", of: "web", ports: [Objects.port(80, "web")], [Objects.ready("10.0.0.1")]))
                 == [
-                    "Service default/web:http has no endpoints: no EndpointSlice of it has a TCP port named \"http\" (TCP ports there: \"web\")"
+                    "Service default/web:http has no endpoints: no EndpointSlice of it has a TCP port named \"http\" "
+                        + "(TCP ports there: \"web\")"
                 ])
         #expect(
             notices(web, Objects.slice("web-1", of: "web", ports: [Objects.port(80, "http")], [Objects.unready("10.0.0.1")]))

@@ -48,7 +48,8 @@ extension EndToEndTests {
                 let files = FileManager.default
                 try files.createDirectory(atPath: directory.path("config/..\(version)"), withIntermediateDirectories: true)
                 try directory.write(
-                    serviceYAML(port: port, endpoints: endpoints.map { "127.0.0.1:\(nginx.ports[$0])" }), to: "config/..\(version)/web.yaml")
+                    serviceYAML(port: port, endpoints: endpoints.map { "127.0.0.1:\(nginx.ports[$0])" }), to: "config/..\(version)/web.yaml"
+                )
                 try files.createSymbolicLink(atPath: directory.path("config/..next"), withDestinationPath: "..\(version)")
                 try #require(unsafe rename(directory.path("config/..next"), directory.path("config/..data")) == 0)
                 try? files.removeItem(atPath: directory.path("config/..\(version - 1)"))
@@ -89,7 +90,9 @@ extension EndToEndTests {
                 }
                 try exchange("before")
                 try directory.replace("web.yaml", with: serviceYAML(port: port, endpoints: ["127.0.0.1:\(new.port)"]))
-                try waitUntil("the endpoint changes") { (try? TestSocket(to: "127.0.0.1", port).receiveAll()) == "new" }
+                try waitUntil("the endpoint changes") { try ringway.statistics().generation == 2 }
+                let answer = try TestSocket(to: "127.0.0.1", port).receiveAll()
+                #expect(answer == "new")
                 try exchange("endpoint removed")
                 let removed = try #require(try ringway.statistics().endpoints.first { $0.address == "127.0.0.1:\(old.port)" })
                 #expect(removed.state == "removed" && removed.connectionsActive == 1)

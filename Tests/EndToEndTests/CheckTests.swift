@@ -11,7 +11,9 @@ extension EndToEndTests {
             /// Said on standard error, after the file's name.
             let expected: String
 
-            init(_ name: String, _ text: String, _ expected: String) { (testDescription, self.text, self.expected) = (name, text, expected) }
+            init(_ name: String, _ text: String, _ expected: String) {
+                (testDescription, self.text, self.expected) = (name, text, expected)
+            }
         }
 
         private static let head = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n"
@@ -21,18 +23,23 @@ extension EndToEndTests {
             BadInput("a binary file", "\u{7f}ELF\u{2}\u{1}\u{1}\u{0}\u{0}", ": "),
             BadInput("tabs", "kind: Service\nspec:\n\tports: []\n", ":3:1: invalid YAML: a tab is used for indentation"),
             BadInput("a duplicate key", head + "  ports: [{port: 80, port: 81}]\n", ":5:22: "),
-            BadInput("an unknown field", head + "  ports:\n  - port: 80\n    nodeport: 30080\n", "unknown field \"spec.ports[0].nodeport\""),
+            BadInput(
+                "an unknown field", head + "  ports:\n  - port: 80\n    nodeport: 30080\n", "unknown field \"spec.ports[0].nodeport\""),
             BadInput("a text for a number", head + "  ports:\n  - port: \"80\"\n", ":6:11: "),
             BadInput("a number for a list", head + "  ports: 80\n", ":5:10: "),
             BadInput("port 0", head + "  ports:\n  - port: 0\n", "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535"),
-            BadInput("port 65536", head + "  ports:\n  - port: 65536\n", "spec.ports[0].port: Invalid value: 65536: must be between 1 and 65535"),
+            BadInput(
+                "port 65536", head + "  ports:\n  - port: 65536\n",
+                "spec.ports[0].port: Invalid value: 65536: must be between 1 and 65535"),
             BadInput(
                 "a second port without a name", head + "  ports:\n  - {name: a, port: 80}\n  - port: 81\n",
                 ":7:5: Service \"web\" is invalid: spec.ports[1].name: Required value"),
             BadInput(
                 "an alias bomb",
                 "a: &a [x, x, x, x, x, x, x, x, x]\n"
-                    + "bcdefghij".reduce(into: ("", "a")) { $0 = ($0.0 + "\($1): &\($1) [" + Array(repeating: "*\($0.1)", count: 9).joined(separator: ", ") + "]\n", "\($1)") }.0,
+                    + "bcdefghij".reduce(into: ("", "a")) {
+                        $0 = ($0.0 + "\($1): &\($1) [" + Array(repeating: "*\($0.1)", count: 9).joined(separator: ", ") + "]\n", "\($1)")
+                    }.0,
                 "alias"),
             BadInput("lists nested 100,000 deep", String(repeating: "[", count: 100_000), "nested deeper than"),
             BadInput("objects nested 100,000 deep", String(repeating: "{\"a\":", count: 100_000), "nested deeper than"),
@@ -70,7 +77,9 @@ extension EndToEndTests {
         }
 
         /// The same for root, who needs another user for it.
-        @Test(.enabled(if: getuid() == 0, "needs root to become somebody else")) func aDirectoryWithoutPermissionIsSaidToAnotherUser() throws {
+        @Test(.enabled(if: getuid() == 0, "needs root to become somebody else")) func aDirectoryWithoutPermissionIsSaidToAnotherUser()
+            throws
+        {
             let directory = try TemporaryDirectory()
             try #require(unsafe chmod(directory.root, 0o755) == 0)
             let folder = directory.path("closed")
@@ -80,7 +89,9 @@ extension EndToEndTests {
             try FileManager.default.copyItem(atPath: RunningRingway.binary, toPath: directory.path("ringway"))
             let outcome = try ChildProcess.run(
                 ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", directory.path("ringway"), "check", folder])
-            #expect(outcome.exit == .code(1) && outcome.error.lowercased().hasPrefix("\(folder): can't be read: permission denied".lowercased()), "\(outcome.error)")
+            #expect(
+                outcome.exit == .code(1)
+                    && outcome.error.lowercased().hasPrefix("\(folder): can't be read: permission denied".lowercased()), "\(outcome.error)")
         }
 
         @Test func aMissingFileIsSaid() throws {
@@ -91,8 +102,9 @@ extension EndToEndTests {
         @Test func everyErrorOfAllFilesIsSaid() throws {
             let directory = try TemporaryDirectory()
             let good = try directory.write(serviceYAML(port: 80, endpoints: ["127.0.0.1:81"]), to: "good.yaml")
-            let files = try ["one", "two"].map {
-                try directory.write(Self.head + "  ports: [{port: 0}, {port: 65536}]\n", to: "\($0).yaml")
+            let files = try ["one", "two"].map { name in
+                let head = Self.head.replacingOccurrences(of: "web", with: name)
+                return try directory.write(head + "  ports: [{port: 0}, {port: 65536}]\n", to: "\(name).yaml")
             }
             let outcome = try ChildProcess.run([RunningRingway.binary, "check", files[0], good, files[1]])
             #expect(outcome.exit == .code(1))
@@ -131,7 +143,9 @@ extension EndToEndTests {
         }
 
         @Test func printShowsYAMLThatStandsForTheShorthand() throws {
-            let printed = try ChildProcess.run([RunningRingway.binary, "run", "--print", "9300=9301,127.0.0.2:9302", "[::1]:9400=[::1]:9401"])
+            let printed = try ChildProcess.run([
+                RunningRingway.binary, "run", "--print", "9300=9301,127.0.0.2:9302", "[::1]:9400=[::1]:9401",
+            ])
             #expect(printed.isSuccess && printed.error.isEmpty)
             #expect(printed.output.contains("kind: Service"))
             let directory = try TemporaryDirectory()

@@ -101,8 +101,10 @@ extension EndToEndTests {
                 let directory = try TemporaryDirectory()
                 let streams = try (0..<12).map { _ in
                     try ChildProcess(
-                        ["curl", "--silent", "--max-time", "50", "--output", "/dev/null", "--write-out", "%{size_download}",
-                         "http://127.0.0.1:\(port)/file"], in: directory)
+                        [
+                            "curl", "--silent", "--max-time", "50", "--output", "/dev/null", "--write-out", "%{size_download}",
+                            "http://127.0.0.1:\(port)/file",
+                        ], in: directory)
                 }
                 defer { streams.forEach { $0.end() } }
                 func active() throws -> [UInt64] {

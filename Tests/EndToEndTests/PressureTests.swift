@@ -28,7 +28,9 @@ extension EndToEndTests {
                 while checked < count {
                     let start = (total + checked) % megabyte
                     let length = min(count - checked, megabyte - start)
-                    guard buffer[checked..<checked + length].elementsEqualFast(pattern[start..<start + length]) else { return total + checked }
+                    guard buffer[checked..<checked + length].elementsEqualFast(pattern[start..<start + length]) else {
+                        return total + checked
+                    }
                     checked += length
                 }
                 total += count

@@ -207,8 +207,8 @@ struct WatcherTests {
         #expect(openDescriptors() < descriptors + 20)
     }
 
+    // Safety: the value is guarded by the lock.
     private final class Counter: @unchecked Sendable {
-        // Safety: guarded by the lock.
         private let lock = NSLock()
         private var value = 0
 

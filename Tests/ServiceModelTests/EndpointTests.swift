@@ -71,7 +71,8 @@ struct EndpointSliceTests {
             testDescription: "bad ports", endpoints: [],
             ports: [["name": "A", "port": 65536], ["name": "b"], ["name": "b", "protocol": "x"]],
             causes: [
-                "ports[0].name: Invalid value: \"A\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+                "ports[0].name: Invalid value: \"A\": "
+                    + "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
                     + "and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
                     + "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
                 "ports[0].port: Invalid value: 65536: must be between 1 and 65535, inclusive",

@@ -34,7 +34,8 @@ struct StatisticsTable {
         let configuration = report.configuration
         let active = data.workers.reduce(0) { $0 + $1.connectionsActive }
         return """
-            ringway \(report.version)  engine \(data.engine) (\(data.engineReason))  pid \(report.pid)  up \(Self.uptime(report.uptimeSeconds))
+            ringway \(report.version)  engine \(data.engine) (\(data.engineReason))  pid \(report.pid)  \
+            up \(Self.uptime(report.uptimeSeconds))
             objects \(configuration.objects) (\(configuration.rejectedObjects) rejected)  generation \(data.generation) of \
             \(configuration.generation)  listeners \(data.listeners.count)  connections \(active) of \(data.connectionsMax)
             """

@@ -103,7 +103,8 @@ package final class EpollDriver: Driver {
         states[index] = State(
             // A closed socket may still stand in the ready list, and the row is a link of it.
             generation: opened.socket.generation, nextReady: states[index].isInReadyList ? states[index].nextReady : Self.noSocket,
-            isRegistered: false, isInReadyList: states[index].isInReadyList, isReadable: false, isWritable: true, isEnding: false, isListener: isListener,
+            isRegistered: false, isInReadyList: states[index].isInReadyList, isReadable: false, isWritable: true, isEnding: false,
+            isListener: isListener,
             receiveArmed: false, acceptArmed: false, acceptsMany: false, connecting: false, sending: false, sendBuffer: .none,
             sendBufferCount: 0, receiveToken: .discarded, sendToken: .discarded)
         return opened
@@ -153,7 +154,8 @@ package final class EpollDriver: Driver {
             let ended = EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue | EPOLLPRI.rawValue
             if unsafe event.events & (EPOLLIN.rawValue | ended) != 0 { states[Int(index)].isReadable = true }
             if unsafe event.events & ended != 0 { states[Int(index)].isEnding = true }
-            if unsafe event.events & (EPOLLOUT.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { states[Int(index)].isWritable = true }
+            let writable = EPOLLOUT.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue
+            if unsafe event.events & writable != 0 { states[Int(index)].isWritable = true }
             appendReady(index)
         }
     }
@@ -267,7 +269,8 @@ package final class EpollDriver: Driver {
 
     /// Puts a socket into the epoll set, once. False when the host has no room for it (ENOSPC by fs.epoll.max_user_watches, or
     /// ENOMEM): then the operation has completed with ENOMEM, as for any other want of memory.
-    private func register(_ descriptor: Int32, _ socket: SocketID, for token: OperationToken, _ completions: inout CompletionQueue) -> Bool {
+    private func register(_ descriptor: Int32, _ socket: SocketID, for token: OperationToken, _ completions: inout CompletionQueue) -> Bool
+    {
         guard !states[Int(socket.index)].isRegistered else { return true }
         sockets.systemCalls &+= 1
         let interest = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLPRI.rawValue | EPOLLET.rawValue

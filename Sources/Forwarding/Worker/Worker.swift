@@ -3,22 +3,6 @@ package import Engine
 import Glibc
 import Routing
 
-/// What a worker is told at birth.
-package struct WorkerSettings: Sendable {
-    package var seed: UInt64 = 0
-    package var connectAttemptNanoseconds: UInt64 = 1_000_000_000
-    package var connectNanoseconds: UInt64 = 3_000_000_000
-    /// Flows this worker's table can hold.
-    package var flowsMax = Limits.flowsMax
-    /// The process's limit of connections, asked for once a second; nil means no limit but the table.
-    package var connectionsMax: (@Sendable () -> Int)?
-    /// Counters of the process's other workers, for limits that hold for all together.
-    package var others: [CounterTable] = []
-    package var allocationCount: (@Sendable () -> UInt64)?
-
-    package init() {}
-}
-
 /// A worker: one thread's engine, listeners and flows. Nothing in it is shared; not `Sendable`.
 ///
 /// A tick takes completions, handles each, drains the mailbox, fires timers, and leaves submissions for the next exchange.
@@ -108,7 +92,8 @@ package struct Worker: ~Copyable {
         if !listeners.draining.isEmpty { drainListeners() }
         settleAccepting()
         publishCounters()
-        if let stopDeadline, flows.active == 0 && submissions.isEmpty && listeners.draining.isEmpty || now >= stopDeadline { isStopped = true }
+        let isDone = flows.active == 0 && submissions.isEmpty && listeners.draining.isEmpty
+        if let stopDeadline, isDone || now >= stopDeadline { isStopped = true }
     }
 
     private func waitNanoseconds() -> UInt64 {
@@ -605,37 +590,5 @@ package struct Worker: ~Copyable {
             }
         }
         return false
-    }
-}
-
-/// The worker's words for its operations, in `OperationToken.kind`.
-enum OperationKind: UInt8 {
-    case accept = 1
-    case connect, receiveFromClient, receiveFromServer, sendToClient, sendToServer
-}
-
-/// Tokens of starved receives in order of arrival; a ring of fixed size. Each leg of a flow stands in it at most once while it
-/// is starved, and stale entries are few, so twice the flows is enough; should it be full, the oldest entry is taken over.
-struct StarvedQueue: ~Copyable {
-    private var tokens: FixedTable<OperationToken>
-    private var head = 0
-    private var count = 0
-
-    init(capacity: Int) { tokens = FixedTable(zeroedCapacity: capacity) }
-
-    var isEmpty: Bool { count == 0 }
-
-    mutating func append(_ token: OperationToken) {
-        if count == tokens.capacity { _ = take() }
-        tokens[(head + count) % tokens.capacity] = token
-        count += 1
-    }
-
-    mutating func take() -> OperationToken? {
-        guard count > 0 else { return nil }
-        let token = tokens[head]
-        head = (head + 1) % tokens.capacity
-        count -= 1
-        return token
     }
 }

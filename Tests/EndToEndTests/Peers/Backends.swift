@@ -79,7 +79,7 @@ final class Pending<Value: Sendable>: Sendable {
     /// Waits for it.
     func value(within limit: Duration = .seconds(60)) throws -> Value {
         try waitUntil("the end of work on another thread", within: limit) { isDone }
-        return try result.withLock { try $0! .get() }
+        return try result.withLock { try $0!.get() }
     }
 }
 

@@ -133,14 +133,14 @@ final class ChildProcess: Sendable {
         environment["PATH", default: "/usr/bin:/bin"] += ":/usr/sbin:/sbin"
         var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
         var variables = unsafe environment.map { unsafe strdup("\($0.key)=\($0.value)") } + [nil]
-        defer {
-            for unsafe pointer in unsafe arguments + variables { unsafe free(pointer) }
-        }
+        defer { unsafe (arguments + variables).forEach { unsafe free($0) } }
         var identifier: pid_t = 0
         let result = betweenStarts {
             unsafe posix_spawnp(&identifier, command[0], &actions, &attributes, &arguments, &variables)
         }
-        guard result != ENOENT else { throw Failure(description: "there is no \(command[0]): `Scripts/install tests` installs what tests need") }
+        guard result != ENOENT else {
+            throw Failure(description: "there is no \(command[0]): `Scripts/install tests` installs what tests need")
+        }
         guard result == 0 else { throw Failure(description: "can't start \(command[0]): errno \(result)") }
         return identifier
     }

@@ -57,7 +57,7 @@ struct HTTPLoad {
             for index in exchanges.indices.reversed() where polls[index].revents != 0 {
                 do throws(TestSocket.Failure) {
                     if try proceed(&exchanges[index], &outcome, isStopped: isStopped()) { continue }
-                } catch where error.errno == EAGAIN {
+                } catch  where error.errno == EAGAIN {
                     continue
                 } catch {
                     outcome.failures.append("\(error)")

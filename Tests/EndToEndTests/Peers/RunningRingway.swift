@@ -49,7 +49,9 @@ final class RunningRingway {
         var command = prefix + [Self.binary, "run", "--engine", engine, "--admin-socket", adminSocket]
         if !options.contains("--workers") { command += ["--workers", "2"] }
         process = try ChildProcess(command + options + sources, input: input, in: directory)
-        try waitUntil("ringway serves", within: .seconds(30)) { log.contains(" started ") || log.contains("\"started\"") || !process.isRunning }
+        try waitUntil("ringway serves", within: .seconds(30)) {
+            log.contains(" started ") || log.contains("\"started\"") || !process.isRunning
+        }
         if process.isRunning {
             let statistics = try statistics()
             descriptorsAtStart = openDescriptors

@@ -1,0 +1,27 @@
+import Engine
+
+/// Tokens of starved receives in order of arrival; a ring of fixed size. Each leg of a flow stands in it at most once while it
+/// is starved, and stale entries are few, so twice the flows is enough; should it be full, the oldest entry is taken over.
+struct StarvedQueue: ~Copyable {
+    private var tokens: FixedTable<OperationToken>
+    private var head = 0
+    private var count = 0
+
+    init(capacity: Int) { tokens = FixedTable(zeroedCapacity: capacity) }
+
+    var isEmpty: Bool { count == 0 }
+
+    mutating func append(_ token: OperationToken) {
+        if count == tokens.capacity { _ = take() }
+        tokens[(head + count) % tokens.capacity] = token
+        count += 1
+    }
+
+    mutating func take() -> OperationToken? {
+        guard count > 0 else { return nil }
+        let token = tokens[head]
+        head = (head + 1) % tokens.capacity
+        count -= 1
+        return token
+    }
+}

@@ -1,0 +1,17 @@
+package import Engine
+
+/// What a worker is told at birth.
+package struct WorkerSettings: Sendable {
+    package var seed: UInt64 = 0
+    package var connectAttemptNanoseconds: UInt64 = 1_000_000_000
+    package var connectNanoseconds: UInt64 = 3_000_000_000
+    /// Flows this worker's table can hold.
+    package var flowsMax = Limits.flowsMax
+    /// The process's limit of connections, asked for once a second; nil means no limit but the table.
+    package var connectionsMax: (@Sendable () -> Int)?
+    /// Counters of the process's other workers, for limits that hold for all together.
+    package var others: [CounterTable] = []
+    package var allocationCount: (@Sendable () -> UInt64)?
+
+    package init() {}
+}
