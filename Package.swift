@@ -98,6 +98,7 @@ let package = Package(
             name: "SimulationTests",
             dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter"],
             swiftSettings: settings),
-        .testTarget(name: "EndToEndTests", swiftSettings: settings),
+        .executableTarget(name: "DenyUring", path: "Tests/DenyUring"),
+        .testTarget(name: "EndToEndTests", dependencies: ["CLI", "DenyUring"], swiftSettings: settings),
     ]
 )
