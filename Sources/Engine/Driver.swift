@@ -29,6 +29,9 @@ package protocol Driver: AnyObject {
     /// The address of the other side of a connected socket, or nil when it is gone.
     func peerAddress(of socket: SocketID) -> IPAddress?
 
+    /// Looks again at a connect that completed with 0: 0, or the errno it should have completed with.
+    func connectError(_ socket: SocketID) -> Int32
+
     /// Whether a connection has been reset or given up by the network (POLLERR or POLLHUP): for a socket on which no receive
     /// would tell.
     func hasFailed(_ socket: SocketID) -> Bool

@@ -147,6 +147,8 @@ package final class SimulatedDriver: Driver {
         return network.ends[Int(row.place)].remote.address
     }
 
+    package func connectError(_ socket: SocketID) -> Int32 { 0 }
+
     package func hasFailed(_ socket: SocketID) -> Bool {
         systemCalls &+= 1
         guard isCurrent(socket) else {

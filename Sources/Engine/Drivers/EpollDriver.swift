@@ -89,6 +89,7 @@ package final class EpollDriver: Driver {
     }
     package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
     package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
+    package func connectError(_ socket: SocketID) -> Int32 { 0 }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
     package func stopArrivals(_ listener: SocketID) { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { began(sockets.acceptQueued(listener)) }
@@ -300,10 +301,7 @@ package final class EpollDriver: Driver {
     }
 
     private func finishConnect(_ descriptor: Int32, _ index: UInt32, _ completions: inout CompletionQueue) {
-        var failure: Int32 = 0
-        var length = socklen_t(MemoryLayout<Int32>.size)
-        sockets.systemCalls &+= 1
-        unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &failure, &length)
+        let failure = sockets.pendingError(descriptor)
         states[Int(index)].connecting = false
         completions.append(Completion(token: states[Int(index)].sendToken, result: -failure))
     }

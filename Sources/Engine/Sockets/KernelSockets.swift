@@ -95,6 +95,22 @@ struct KernelSockets: ~Copyable {
         }
     }
 
+    /// 0 for a socket that has a peer; otherwise its pending error, or EHOSTUNREACH where that has been handed out.
+    mutating func connectError(_ socket: SocketID) -> Int32 {
+        guard let descriptor = descriptor(of: socket), peerAddress(of: socket) == nil else { return 0 }
+        let failure = pendingError(descriptor)
+        return failure == 0 ? EHOSTUNREACH : failure
+    }
+
+    /// SO_ERROR, which clears it.
+    mutating func pendingError(_ descriptor: Int32) -> Int32 {
+        systemCalls &+= 1
+        var failure: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        _ = unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &failure, &length)
+        return failure
+    }
+
     mutating func hasFailed(_ socket: SocketID) -> Bool {
         guard let descriptor = descriptor(of: socket) else { return false }
         systemCalls &+= 1

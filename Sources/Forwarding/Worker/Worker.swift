@@ -394,6 +394,7 @@ package struct Worker: ~Copyable {
             return
         }
         timers.clear(slot)
+        let result = result == 0 ? -driver.connectError(flows[slot].server.socket) : result
         if result == 0 {
             releaseListener(slot)
             flows[slot].connected()
