@@ -275,6 +275,11 @@ package struct Worker: ~Copyable {
             armsMany = many
             if !many { cancelAccepts() }
         }
+        if case .until(let time) = acceptPause, now >= time {
+            // There may be no room now: that is found out below, and is a pause of its own, which looks again.
+            acceptPause = .none
+            missedArming = true
+        }
         switch acceptPause {
         case .none:
             guard room <= 0 else {
@@ -288,10 +293,7 @@ package struct Worker: ~Copyable {
             guard room > 0 else { return }
             acceptPause = .none
             armAllAccepts()
-        case .until(let time):
-            guard now >= time else { return }
-            acceptPause = .none
-            armAllAccepts()
+        case .until: break
         }
     }
 
