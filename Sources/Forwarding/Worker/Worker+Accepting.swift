@@ -1,0 +1,113 @@
+import Engine
+import Glibc
+
+// Accepting: within the room there is for connections.
+extension Worker {
+    mutating func acceptCompleted(_ completion: Completion) {
+        let slot = completion.token.slot
+        if !completion.more {
+            listeners[slot].accept = .none
+            listeners[slot].acceptCancelled = false
+        }
+        if completion.result == 0 {
+            beginFlow(completion.socket, listener: slot)
+        } else {
+            switch -completion.result {
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: pauseAccepting()
+            default: break  // cancelled, or a connection that died in the queue
+            }
+        }
+        if listeners[slot].phase == .open { armAccept(slot) }
+    }
+
+    /// Connections that may still be taken on.
+    var room: Int { min(connectionsMax &- othersActive, flows.capacity) &- flows.active }
+
+    mutating func armAccept(_ slot: UInt32) {
+        guard acceptPause == .none, listeners[slot].accept == .none else { return }
+        guard room > 0 else {
+            missedArming = true
+            return
+        }
+        let token = OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
+        listeners[slot].accept = armsMany ? .many : .one
+        submissions.append(armsMany ? .accept(listeners[slot].socket, token) : .acceptOne(listeners[slot].socket, token))
+    }
+
+    /// Keeps accepting within the room there is. A multishot accept may take a whole backlog before we hear of it, so it is
+    /// used only while there is room for one; short of that connections are taken singly, and with no room not at all.
+    mutating func settleAccepting() {
+        let room = self.room
+        let many = room > Int(Limits.backlog) &* (1 &+ settings.others.count)
+        if many != armsMany {
+            armsMany = many
+            if !many { cancelAccepts() }
+        }
+        if case .until(let time) = acceptPause, now >= time {
+            // There may be no room now: that is found out below, and is a pause of its own, which looks again.
+            acceptPause = .none
+            missedArming = true
+        }
+        switch acceptPause {
+        case .none:
+            guard room <= 0 else {
+                if missedArming { armAllAccepts() }
+                return
+            }
+            acceptPause = .untilRoom
+            counters.add(1, row: Column.workerRow, column: Column.acceptPauses)
+            cancelAccepts()
+        case .untilRoom:
+            guard room > 0 else { return }
+            acceptPause = .none
+            armAllAccepts()
+        case .until: break
+        }
+    }
+
+    /// The host is short of descriptors or memory: no accept is left in the kernel, or it would take what comes free before the
+    /// flows that wait for it.
+    mutating func pauseAccepting() {
+        if acceptPause == .none { counters.add(1, row: Column.workerRow, column: Column.acceptPauses) }
+        acceptPause = .until(now &+ Limits.acceptPauseNanoseconds)
+        cancelAccepts()
+    }
+
+    mutating func armAllAccepts() {
+        missedArming = false
+        for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { armAccept(slot) }
+    }
+
+    mutating func cancelAccepts() {
+        for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { cancelAccept(slot) }
+    }
+
+    mutating func cancelAccept(_ slot: UInt32) {
+        guard listeners[slot].accept != .none, !listeners[slot].acceptCancelled else { return }
+        listeners[slot].acceptCancelled = true
+        let token = OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
+        submissions.append(.cancel(token, on: listeners[slot].socket))
+    }
+
+    mutating func beginFlow(_ socket: SocketID, listener: UInt32) {
+        counters.add(1, row: Column.workerRow, column: Column.accepted)
+        guard let served = listeners.frontends[Int(listener)] else { preconditionFailure("a listener without a frontend") }
+        counters.add(1, row: served.serviceRow, column: Column.connections)
+        guard let slot = flows.allocate() else {
+            counters.add(1, row: served.serviceRow, column: Column.closed + Int(CloseReason.limitProcess.rawValue))
+            submissions.append(.closeWithReset(socket))
+            return
+        }
+        counters.add(1, row: served.serviceRow, column: Column.connectionsActive)
+        listeners[listener].connecting &+= 1
+        flows[slot].holdsListener = true
+        flows[slot].client.socket = socket
+        flows[slot].phase = .connecting
+        flows[slot].listener = listener
+        flows[slot].listenerGeneration = listeners[listener].generation
+        flows[slot].serviceRow = UInt32(served.serviceRow)
+        flows[slot].connectDeadline = now &+ settings.connectNanoseconds
+        beginConnect(slot, otherwise: .noEndpoint)
+        settle(slot)
+    }
+}

@@ -1,0 +1,93 @@
+import Engine
+import Glibc
+import Routing
+
+// Commands: what the control side wants, and closing listeners without losing what is queued.
+extension Worker {
+    mutating func drainMailbox() {
+        isWoken = false
+        while let command = mailbox.take() {
+            switch command {
+            case .apply(let open, let replace, let close, let acknowledge):
+                apply(open: open, replace: replace, close: close)
+                let reply = self.reply
+                self.reply = WorkerReply()
+                acknowledge(reply)
+            case .stopAccepting:
+                for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { closeListener(slot) }
+            case .resetAll:
+                resetSweep = 0
+            case .stop:
+                stopDeadline = now &+ Limits.stopNanoseconds
+            }
+        }
+    }
+
+    mutating func apply(open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey]) {
+        for key in close {
+            if let slot = listeners.slot(of: key) { closeListener(slot) }
+        }
+        for served in replace {
+            guard let slot = listeners.slot(of: served.frontend.key) else { continue }
+            if let old = listeners.replace(slot, with: served) { reply.retired.append(old) }
+        }
+        for served in open where listeners.slot(of: served.frontend.key) == nil {
+            let key = served.frontend.key
+            let opened = driver.openListener(key.address, backlog: Limits.backlog)
+            guard opened.error == 0 else {
+                reply.failures.append((key, opened.error))
+                continue
+            }
+            guard let slot = listeners.insert(served, socket: opened.socket) else {
+                submissions.append(.close(opened.socket))
+                reply.failures.append((key, ENFILE))
+                continue
+            }
+            armAccept(slot)
+        }
+        counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
+    }
+
+    /// Begins to close a listener: what is in its queue is still served, what comes now is not.
+    mutating func closeListener(_ slot: UInt32) {
+        driver.stopArrivals(listeners[slot].socket)
+        cancelAccept(slot)
+        listeners.beginDrain(slot)
+        counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
+    }
+
+    /// Empties the queues of closing listeners, as there is room, and closes them once they are empty. A row stays until no flow
+    /// that came through it can need another endpoint.
+    mutating func drainListeners() {
+        var position = 0
+        while position < listeners.draining.count, submissions.room > Limits.sweepRoom {
+            let slot = listeners.draining[position]
+            position += 1
+            if listeners[slot].socket != .none {
+                guard listeners[slot].accept == .none, drainQueue(of: slot) else { continue }
+                submissions.append(.close(listeners[slot].socket))
+                listeners[slot].socket = .none
+            }
+            guard listeners[slot].connecting == 0 else { continue }
+            position -= 1
+            if let old = listeners.finishDrain(at: position) { reply.retired.append(old) }
+        }
+    }
+
+    /// Takes connections from a closing listener's queue; true when it is empty.
+    mutating func drainQueue(of slot: UInt32) -> Bool {
+        for _ in 0..<Limits.drainedPerTickMax {
+            if case .until = acceptPause { return false }
+            guard room > 0 else { return false }
+            let opened = driver.acceptQueued(listeners[slot].socket)
+            switch opened.error {
+            case 0: beginFlow(opened.socket, listener: slot)
+            case EAGAIN: return true
+            default:
+                pauseAccepting()
+                return false
+            }
+        }
+        return false
+    }
+}

@@ -1,0 +1,75 @@
+import Engine
+
+// Flows: completions become events of a flow, and what it settles on becomes submissions.
+extension Worker {
+    mutating func receiveCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
+        flows[slot].receiveCompleted(leg, completion, in: pool)
+        if flows[slot][leg].receive == .starved {
+            counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
+            starved.append(token(leg == .client ? .receiveFromClient : .receiveFromServer, slot))
+        }
+    }
+
+    mutating func sendCompleted(_ slot: UInt32, _ leg: Leg, _ result: Int32) {
+        flows[slot].sendCompleted(leg, result, in: pool)
+        if result > 0 {
+            let column = leg == .client ? Column.bytesToClients : Column.bytesFromClients
+            counters.add(UInt64(result), row: Int(flows[slot].serviceRow), column: column)
+        }
+    }
+
+    /// Brings a flow's operations in line with its state.
+    mutating func settle(_ slot: UInt32) {
+        let room = flows[slot].phase == .established ? outboxMax : min(outboxMax, Limits.outboxConnectingMax)
+        let actions = flows[slot].settle(outboxMax: room, in: pool)
+        if !flows[slot].isWatched { watchIfUnheard(slot) }
+        if actions.isEmpty { return }
+        if actions.contains(.finish) { return finish(slot) }
+        let client = flows[slot].client.socket
+        let server = flows[slot].server.socket
+        if actions.contains(.sendToClient) { submissions.append(.send(client, flows[slot].client.outbox, token(.sendToClient, slot))) }
+        if actions.contains(.sendToServer) { submissions.append(.send(server, flows[slot].server.outbox, token(.sendToServer, slot))) }
+        if actions.contains(.shutdownClient) { submissions.append(.shutdownWrite(client)) }
+        if actions.contains(.shutdownServer) { submissions.append(.shutdownWrite(server)) }
+        if actions.contains(.receiveFromClient) { submissions.append(.receive(client, token(.receiveFromClient, slot))) }
+        if actions.contains(.receiveFromServer) { submissions.append(.receive(server, token(.receiveFromServer, slot))) }
+        if actions.contains(.cancelReceiveFromClient) { submissions.append(.cancel(token(.receiveFromClient, slot), on: client)) }
+        if actions.contains(.cancelReceiveFromServer) { submissions.append(.cancel(token(.receiveFromServer, slot), on: server)) }
+        if actions.contains(.cancelSendToClient) { submissions.append(.cancel(token(.sendToClient, slot), on: client)) }
+        if actions.contains(.cancelSendToServer) { submissions.append(.cancel(token(.sendToServer, slot), on: server)) }
+        if actions.contains(.cancelConnect) { submissions.append(.cancel(token(.connect, slot), on: server)) }
+        if actions.contains(.boundFlush) { timers.set(slot, deadline: now &+ Limits.resetFlushNanoseconds) }
+    }
+
+    mutating func watchIfUnheard(_ slot: UInt32) {
+        guard flows[slot].phase == .established, !flows[slot].flushBounded,
+            flows[slot].isUnheard(.client) || flows[slot].isUnheard(.server)
+        else { return }
+        flows[slot].isWatched = true
+        timers.set(slot, deadline: now &+ Limits.watchNanoseconds)
+    }
+
+    /// The last step of a close: nothing of the flow is in the kernel.
+    mutating func finish(_ slot: UInt32) {
+        timers.clear(slot)
+        releaseListener(slot)
+        flows[slot].client.outbox.removeAll(in: pool)
+        flows[slot].server.outbox.removeAll(in: pool)
+        let resets = flows[slot].closesWithReset
+        let client = flows[slot].client.socket
+        let server = flows[slot].server.socket
+        submissions.append(resets ? .closeWithReset(client) : .close(client))
+        if server != .none { submissions.append(resets ? .closeWithReset(server) : .close(server)) }
+        let row = Int(flows[slot].serviceRow)
+        counters.add(1, row: row, column: Column.closed + Int(flows[slot].closeReason.rawValue))
+        counters.subtract(1, row: row, column: Column.connectionsActive)
+        if flows[slot].phase == .closing, flows[slot].endpointRow != 0 {
+            counters.subtract(1, row: Int(flows[slot].endpointRow), column: Column.connectionsActive)
+        }
+        flows.free(slot)
+    }
+
+    func token(_ kind: OperationKind, _ slot: UInt32) -> OperationToken {
+        OperationToken(kind: kind.rawValue, generation: flows[slot].generation, slot: slot)
+    }
+}

@@ -1,0 +1,90 @@
+import Engine
+
+// Timers, and what the worker does when buffers are short or flows are to be reset.
+extension Worker {
+    mutating func fireTimers() {
+        for _ in 0..<Limits.timersPerTickMax {
+            guard let slot = timers.takeDue(now) else { return }
+            timerFired(slot)
+            settle(slot)
+        }
+    }
+
+    mutating func timerFired(_ slot: UInt32) {
+        switch flows[slot].phase {
+        case .connecting:
+            guard flows[slot].connectPending, !flows[slot].connectCancelled else { return }
+            flows[slot].connectCancelled = true
+            submissions.append(.cancel(token(.connect, slot), on: flows[slot].server.socket))
+        case .waiting:
+            beginConnect(slot, otherwise: .limitProcess)
+        case .established where flows[slot].flushBounded:
+            flows[slot].beginClose(reset: true)
+        case .established:
+            flows[slot].isWatched = false
+            if flows[slot].isUnheard(.client), driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
+            if flows[slot].isUnheard(.server), driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
+        case .free, .closing: break
+        }
+    }
+
+    mutating func resumeStarved() {
+        guard !starved.isEmpty else {
+            shortSince = nil
+            return
+        }
+        // Not more than can be served, or they would starve again at once.
+        let most = min(Limits.resumedPerTickMax, driver.receiveBuffers)
+        var resumed = 0
+        while resumed < most, let token = starved.take() {
+            guard flows.isCurrent(token) else { continue }
+            let leg: Leg = token.kind == OperationKind.receiveFromClient.rawValue ? .client : .server
+            guard flows[token.slot][leg].receive == .starved else { continue }
+            flows[token.slot][leg].receive = .idle
+            settle(token.slot)
+            resumed &+= 1
+        }
+        shedIfShort()
+    }
+
+    /// Peers that don't read can hold every buffer of the pool between them, each no more than its share. When that has gone on
+    /// for a while, those that don't move are reset for the sake of those that would.
+    mutating func shedIfShort() {
+        guard driver.receiveBuffers < Limits.shedBuffers else {
+            shortSince = nil
+            return
+        }
+        guard let since = shortSince else {
+            shortSince = now
+            return
+        }
+        guard now &- since >= Limits.shedAfterNanoseconds else { return }
+        for _ in 0..<min(Limits.shedPerTickMax, flows.touchedSlots) {
+            if shedCursor >= flows.touchedSlots { shedCursor = 0 }
+            let slot = shedCursor
+            shedCursor &+= 1
+            // A send that is pending with more behind it is a full socket.
+            guard flows[slot].phase == .established, flows[slot].client.isStuck || flows[slot].server.isStuck else { continue }
+            flows[slot].beginClose(reset: true, reason: .limitProcess)
+            settle(slot)
+            if driver.receiveBuffers >= Limits.shedBuffers { return }
+        }
+    }
+
+    /// Resets flows in slot order, as many as this tick has room for: closing many must not hold up the rest.
+    mutating func resetFlows(from start: UInt32) {
+        var slot = start
+        while slot < flows.touchedSlots {
+            guard submissions.room > Limits.sweepRoom else {
+                resetSweep = slot
+                return
+            }
+            if flows[slot].phase != .free {
+                flows[slot].beginClose(reset: true, reason: .drain)
+                settle(slot)
+            }
+            slot &+= 1
+        }
+        resetSweep = nil
+    }
+}
