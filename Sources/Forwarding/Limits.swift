@@ -38,8 +38,9 @@ package enum Limits {
     package static let shedBuffers = 64
     /// How long a worker may be short of buffers before it resets flows that hold them and don't move.
     package static let shedAfterNanoseconds: UInt64 = 1_000_000_000
-    /// Flows looked at in one tick for that.
-    package static let shedPerTickMax: UInt32 = 256
+    /// Flows looked at in one tick for that, and flows reset.
+    package static let shedLooksPerTickMax: UInt32 = 256
+    package static let shedPerTickMax = 8
     /// How long a worker that is told to stop goes on closing flows.
     package static let stopNanoseconds: UInt64 = 1_000_000_000
     /// How often the limit of open files is read again: prlimit(1) can change it at any time.

@@ -13,7 +13,7 @@ struct BehaviourTests {
         let worker: WorkerUnderTest
         private(set) var endpoints: [SocketAddress] = []
 
-        init(connectionsMax: Int = 256, flowsMax: Int = 256) {
+        init(connectionsMax: Int = 256, flowsMax: Int = 256, buffers: Int = 4096) {
             var settings = SimulatedNetwork.Settings()
             settings.connectionsMax = connectionsMax
             settings.peersMax = connectionsMax
@@ -21,7 +21,7 @@ struct BehaviourTests {
             settings.pipeBytes = 1024
             network = SimulatedNetwork(seed: 1, settings: settings)
             var driver = SimulatedDriver.Settings()
-            driver.buffers = 4096
+            driver.buffers = buffers
             driver.auditInterval = 16
             var workerSettings = WorkerSettings()
             workerSettings.flowsMax = flowsMax
@@ -188,6 +188,28 @@ struct BehaviourTests {
         let sent = stage.servers.map(\.sent)
         stage.worker.run(nanoseconds: 2_000_000_000)
         #expect(stage.servers.map(\.sent) == sent)
+        #expect(stage.finish(clients))
+        stage.close()
+    }
+
+    @Test func clientsThatNeverReadCanNotHoldEveryBufferFromTheOthers() {
+        // Two buffers each are their least share, and there are not as many.
+        let stage = Stage(buffers: 160)
+        stage.addEndpoint(Self.script { $0.bytes = 100_000 })
+        stage.open()
+        let deaf = Self.script {
+            $0.bytes = 4
+            $0.reads = false
+            $0.patienceNanoseconds = 20_000_000_000
+        }
+        let clients = (0..<120).map { _ in stage.addClient(deaf) }
+        stage.worker.run(nanoseconds: 500_000_000)
+        #expect(stage.worker.driver.receiveBuffers < Limits.shedBuffers)
+        let reader = stage.addClient(Self.script { $0.bytes = 4 })
+        #expect(stage.finish([reader]))
+        #expect(stage.network.peer(reader).received == 100_000 && stage.network.peer(reader).matchesAnswer)
+        let shed = stage.worker.closed(.limitProcess)
+        #expect(shed > 0 && shed < clients.count, "\(shed) of \(clients.count) were reset")
         #expect(stage.finish(clients))
         stage.close()
     }

@@ -59,7 +59,9 @@ extension Worker {
             return
         }
         guard now &- since >= Limits.shedAfterNanoseconds else { return }
-        for _ in 0..<min(Limits.shedPerTickMax, flows.touchedSlots) {
+        // A few in each tick: their buffers come back with the ticks that follow.
+        var shed = 0
+        for _ in 0..<min(Limits.shedLooksPerTickMax, flows.touchedSlots) where shed < Limits.shedPerTickMax {
             if shedCursor >= flows.touchedSlots { shedCursor = 0 }
             let slot = shedCursor
             shedCursor &+= 1
@@ -67,7 +69,7 @@ extension Worker {
             guard flows[slot].phase == .established, flows[slot].client.isStuck || flows[slot].server.isStuck else { continue }
             flows[slot].beginClose(reset: true, reason: .limitProcess)
             settle(slot)
-            if driver.receiveBuffers >= Limits.shedBuffers { return }
+            shed += 1
         }
     }
 
