@@ -161,11 +161,14 @@ enum Rules {
         return findings
     }
 
+    /// Top-level folders where people and machines keep their own: nothing below them is the same elsewhere.
+    static let machineFolders = ["home", "opt", "root", "work"]
+
     static func machinePaths(_ files: [File]) -> [String] {
         var findings: [String] = []
         for file in files where !isAboutTheRules(file) {
             for (index, line) in file.lines.enumerated() {
-                for path in ["/work/", "/root/", "/opt/swift", "/home/"] where line.contains(path) {
+                for path in machineFolders.map({ "/\($0)/" }) where line.contains(path) {
                     findings.append("\(file.path):\(index + 1): \(path) is a path of somebody's machine")
                 }
             }
