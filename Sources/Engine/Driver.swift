@@ -38,7 +38,11 @@ package protocol Driver: AnyObject {
 
     /// Makes a listener drop what arrives for it from now on, so that its accept queue can be emptied before it is closed:
     /// closing resets what is queued.
-    func stopArrivals(_ listener: SocketID)
+    ///
+    /// - Returns: false where the host grants no socket filter (EPERM to unprivileged users on some). Then arrivals are held
+    ///   off only while something is queued, and one that comes between the last look and the close is reset.
+    @discardableResult
+    func stopArrivals(_ listener: SocketID) -> Bool
 
     /// Takes one connection from a listener's queue, on which no accept may be pending; error EAGAIN when it is empty.
     func acceptQueued(_ listener: SocketID) -> Opened

@@ -159,12 +159,15 @@ package final class SimulatedDriver: Driver {
         return row.kind == .stream && network.ends[Int(row.place)].isReset
     }
 
-    package func stopArrivals(_ listener: SocketID) {
+    @discardableResult
+    package func stopArrivals(_ listener: SocketID) -> Bool {
         systemCalls &+= 1
         guard isCurrent(listener), sockets[Int(listener.index)].kind == .listener else {
-            return breach("stopArrivals on what is no open listener")
+            breach("stopArrivals on what is no open listener")
+            return false
         }
         network.stopArrivals(Int(sockets[Int(listener.index)].place))
+        return true
     }
 
     package func acceptQueued(_ listener: SocketID) -> Opened {

@@ -121,7 +121,8 @@ struct ConnectionTests {
         let listener = try engine.listen()
         let early = try (0..<5).map { _ in try engine.connectFar(to: listener.address) }
         #expect(engine.wait { early.allSatisfy { $0.connectResult() == 0 } })
-        engine.driver.stopArrivals(listener.socket)
+        // Not every host grants an unprivileged user the filter that keeps late ones out for good; the queue is emptied anyway.
+        let isFiltered = engine.driver.stopArrivals(listener.socket)
         let late = try engine.connectFar(to: listener.address)
         #expect(!engine.completesSoon(.wakeUp))
         for peer in early {
@@ -133,8 +134,10 @@ struct ConnectionTests {
             #expect(try engine.receiveAll(opened.socket).bytes == [1, 2, 3])
             engine.submit(.close(opened.socket))
         }
-        #expect(engine.driver.acceptQueued(listener.socket).error == EAGAIN)
-        #expect(late.connectResult() == nil)
+        if isFiltered {
+            #expect(engine.driver.acceptQueued(listener.socket).error == EAGAIN)
+            #expect(late.connectResult() == nil)
+        }
         engine.submit(.close(listener.socket))
         engine.exchange(waitNanoseconds: 0)
         engine.expectNoBreach()

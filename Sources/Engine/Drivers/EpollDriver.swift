@@ -91,7 +91,8 @@ package final class EpollDriver: Driver {
     package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
     package func connectError(_ socket: SocketID) -> Int32 { 0 }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
-    package func stopArrivals(_ listener: SocketID) { sockets.stopArrivals(listener) }
+    @discardableResult
+    package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { began(sockets.acceptQueued(listener)) }
 
     /// Takes over a connected non-blocking descriptor that somebody else opened; for tests.

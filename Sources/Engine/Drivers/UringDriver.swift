@@ -135,7 +135,8 @@ package final class UringDriver: Driver {
     /// unreachable, test `anUnreachableEndpointIsPassedOverAtOnce`), so the socket is asked whether it has a peer.
     package func connectError(_ socket: SocketID) -> Int32 { sockets.connectError(socket) }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
-    package func stopArrivals(_ listener: SocketID) { sockets.stopArrivals(listener) }
+    @discardableResult
+    package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { sockets.acceptQueued(listener) }
 
     /// Takes over a connected descriptor that somebody else opened; for tests and the self-test.

@@ -119,8 +119,8 @@ struct KernelSockets: ~Copyable {
         return unsafe poll(&entry, 1, 0) > 0 && Int32(entry.revents) & (POLLERR | POLLHUP) != 0
     }
 
-    mutating func stopArrivals(_ listener: SocketID) {
-        guard let descriptor = descriptor(of: listener) else { return }
+    mutating func stopArrivals(_ listener: SocketID) -> Bool {
+        guard let descriptor = descriptor(of: listener) else { return false }
         systemCalls &+= 1
         // Classic BPF over the TCP header: a SYN without ACK vanishes. What is queued stays, and so do handshakes under way: their
         // last ACK comes through this filter, too.
@@ -131,10 +131,15 @@ struct KernelSockets: ~Copyable {
             sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0),
             sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max),
         ]
-        unsafe instructions.withUnsafeBufferPointer { buffer in
+        let result = unsafe instructions.withUnsafeBufferPointer { buffer in
             var program = unsafe sock_fprog(len: UInt16(buffer.count), filter: UnsafeMutablePointer(mutating: buffer.baseAddress))
-            _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
+            return unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
         }
+        if result == 0 { return true }
+        // A backlog of nothing: the kernel drops SYNs for as long as a connection is queued.
+        systemCalls &+= 1
+        _ = listen(descriptor, 0)
+        return false
     }
 
     mutating func acceptQueued(_ listener: SocketID) -> Opened {
