@@ -73,7 +73,7 @@ extension EndToEndTests {
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o000])
             let outcome = try ChildProcess.run([RunningRingway.binary, "check", folder])
-            #expect(outcome.exit == .code(1) && outcome.error.hasPrefix("\(folder): can't be read: permission denied"), "\(outcome.error)")
+            #expect(outcome.exit == .code(1) && outcome.error.hasPrefix("\(folder): can't be read: Permission denied"), "\(outcome.error)")
         }
 
         /// The same for root, who needs another user for it.

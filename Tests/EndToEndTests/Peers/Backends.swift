@@ -124,6 +124,8 @@ final class Nginx: Sendable {
         let configuration = try directory.write(
             """
             daemon off;
+            # Who is root in a user namespace of their own can't give files to anybody else.
+            user root;
             master_process off;
             pid \(root)/nginx.pid;
             error_log stderr warn;
