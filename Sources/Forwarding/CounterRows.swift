@@ -72,8 +72,7 @@ struct CounterRows {
     }
 
     /// A reading of every Service port, sorted by name.
-    func statistics(_ tables: [CounterTable]) -> [DataPlaneStatistics.Service] {
-        guard !tables.isEmpty, !self.tables.isEmpty else { return [] }
+    func statistics() -> [DataPlaneStatistics.Service] {
         var endpoints: [ServicePortName: [DataPlaneStatistics.Endpoint]] = [:]
         for (key, row) in rows {
             guard let endpoint = key.endpoint else { continue }

@@ -128,7 +128,6 @@ package final class DataPlane: Sendable {
         statistics.engineReason = engine.reason
         statistics.connectionsMax = UInt64(connectionsMax())
         statistics.workers = workers.map { $0.statistics() }
-        let tables = workers.map(\.counters)
         state.withLock { state in
             statistics.generation = state.generation
             statistics.listeners = state.reports.map { report in
@@ -145,7 +144,7 @@ package final class DataPlane: Sendable {
                 }
                 return listener
             }
-            statistics.services = state.rows.statistics(tables)
+            statistics.services = state.rows.statistics()
         }
         return statistics
     }

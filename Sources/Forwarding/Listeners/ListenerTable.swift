@@ -11,12 +11,11 @@ import Routing
 /// ```
 struct Listener: BitwiseCopyable {
     enum Phase: UInt8, BitwiseCopyable { case free, open, draining }
-    /// Which accept is in the kernel.
-    enum Accept: UInt8, BitwiseCopyable { case none, one, many }
 
     var generation: UInt32
     var phase = Phase.free
-    var accept = Accept.none
+    /// Whether an accept is in the kernel.
+    var isAccepting = false
     var acceptCancelled = false
     /// `.none` once it is closed.
     var socket = SocketID.none
@@ -30,7 +29,7 @@ struct Listener: BitwiseCopyable {
 struct ListenerTable: ~Copyable {
     private var rows: FixedTable<Listener>
     /// By slot. A class reference: touched once per connection, not per byte.
-    private(set) var frontends: [ServedFrontend?] = []
+    private var frontends: [ServedFrontend?] = []
     private var slots: [FrontendKey: UInt32] = [:]
     private var freeSlots: [UInt32] = []
     /// Listeners being closed, whose queues are emptied tick by tick.
@@ -54,9 +53,10 @@ struct ListenerTable: ~Copyable {
         token.slot < UInt32(frontends.count) && rows[Int(token.slot)].phase != .free && rows[Int(token.slot)].generation == token.generation
     }
 
-    /// The frontend that a flow came through, while it is still served.
-    func frontend(slot: UInt32, generation: UInt32) -> ServedFrontend? {
-        rows[Int(slot)].generation == generation ? frontends[Int(slot)] : nil
+    /// The frontend of a listener that is open, or whose row is kept for flows that still choose.
+    func frontend(of slot: UInt32) -> ServedFrontend {
+        guard let served = frontends[Int(slot)] else { preconditionFailure("a listener without a frontend") }
+        return served
     }
 
     /// nil when the table is full.

@@ -95,9 +95,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var server = LegState()
     /// Whether the listener's row is kept for this flow, because another attempt may need its group.
     package var holdsListener = false
-    /// The listener's slot and generation, for the group that another attempt is chosen from.
+    /// The listener's slot, for the group that another attempt is chosen from; of no meaning without `holdsListener`.
     package var listener: UInt32 = 0
-    package var listenerGeneration: UInt32 = 0
     /// Rows of the worker's counters.
     package var serviceRow: UInt32 = 0
     package var endpointRow: UInt32 = 0

@@ -6,7 +6,7 @@ extension Worker {
     mutating func acceptCompleted(_ completion: Completion) {
         let slot = completion.token.slot
         if !completion.more {
-            listeners[slot].accept = .none
+            listeners[slot].isAccepting = false
             listeners[slot].acceptCancelled = false
         }
         if completion.result == 0 {
@@ -24,14 +24,14 @@ extension Worker {
     var room: Int { min(connectionsMax &- othersActive, flows.capacity) &- flows.active }
 
     mutating func armAccept(_ slot: UInt32) {
-        guard acceptPause == .none, listeners[slot].accept == .none else { return }
+        guard acceptPause == .none, !listeners[slot].isAccepting else { return }
         guard room > 0 else {
             missedArming = true
             return
         }
-        let token = OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
-        listeners[slot].accept = armsMany ? .many : .one
-        submissions.append(armsMany ? .accept(listeners[slot].socket, token) : .acceptOne(listeners[slot].socket, token))
+        let socket = listeners[slot].socket
+        listeners[slot].isAccepting = true
+        submissions.append(armsMany ? .accept(socket, acceptToken(slot)) : .acceptOne(socket, acceptToken(slot)))
     }
 
     /// Keeps accepting within the room there is. A multishot accept may take a whole backlog before we hear of it, so it is
@@ -83,15 +83,18 @@ extension Worker {
     }
 
     mutating func cancelAccept(_ slot: UInt32) {
-        guard listeners[slot].accept != .none, !listeners[slot].acceptCancelled else { return }
+        guard listeners[slot].isAccepting, !listeners[slot].acceptCancelled else { return }
         listeners[slot].acceptCancelled = true
-        let token = OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
-        submissions.append(.cancel(token, on: listeners[slot].socket))
+        submissions.append(.cancel(acceptToken(slot), on: listeners[slot].socket))
+    }
+
+    func acceptToken(_ slot: UInt32) -> OperationToken {
+        OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
     }
 
     mutating func beginFlow(_ socket: SocketID, listener: UInt32) {
         counters.add(1, row: Column.workerRow, column: Column.accepted)
-        guard let served = listeners.frontends[Int(listener)] else { preconditionFailure("a listener without a frontend") }
+        let served = listeners.frontend(of: listener)
         counters.add(1, row: served.serviceRow, column: Column.connections)
         guard let slot = flows.allocate() else {
             counters.add(1, row: served.serviceRow, column: Column.closed + Int(CloseReason.limitProcess.rawValue))
@@ -104,7 +107,6 @@ extension Worker {
         flows[slot].client.socket = socket
         flows[slot].phase = .connecting
         flows[slot].listener = listener
-        flows[slot].listenerGeneration = listeners[listener].generation
         flows[slot].serviceRow = UInt32(served.serviceRow)
         flows[slot].connectDeadline = now &+ settings.connectNanoseconds
         beginConnect(slot, otherwise: .noEndpoint)

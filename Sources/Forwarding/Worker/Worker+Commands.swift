@@ -64,7 +64,7 @@ extension Worker {
             let slot = listeners.draining[position]
             position += 1
             if listeners[slot].socket != .none {
-                guard listeners[slot].accept == .none, drainQueue(of: slot) else { continue }
+                guard !listeners[slot].isAccepting, drainQueue(of: slot) else { continue }
                 submissions.append(.close(listeners[slot].socket))
                 listeners[slot].socket = .none
             }

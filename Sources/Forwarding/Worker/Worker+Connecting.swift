@@ -8,10 +8,8 @@ extension Worker {
     /// Starts an attempt to connect to an endpoint not tried yet; closes the flow with `reason` when there is none.
     mutating func beginConnect(_ slot: UInt32, otherwise reason: CloseReason) {
         let flow = flows[slot]
-        guard let served = listeners.frontend(slot: flow.listener, generation: flow.listenerGeneration) else {
-            flows[slot].beginClose(reset: true, reason: reason)
-            return
-        }
+        precondition(flow.holdsListener, "a flow chooses an endpoint without its listener")
+        let served = listeners.frontend(of: flow.listener)
         let group = served.frontend.group
         let client = group.selection == .clientIP ? driver.peerAddress(of: flow.client.socket) : nil
         guard now < flow.connectDeadline, let choice = group.choose(client: client, tried: flow.tried, random: &random) else {
