@@ -128,7 +128,8 @@ def read_perf(text):
             if fields[0].isdigit():
                 return int(fields[0])
             raise Denied(f"perf: {fields[0]}")
-    raise Denied("perf: counted nothing")
+    # Without permission perf looks at user mode only, under another name of the event.
+    raise Denied("perf: may not see system calls")
 
 
 def read_strace(text):

@@ -130,7 +130,7 @@ def simulated_allocations():
     done = subprocess.run([check], capture_output=True, text=True, timeout=120)
     text = done.stdout + done.stderr
     summary = re.search(r"\d+ connections at once, \d+ ticks, (\d+) allocations", text)
-    if summary is None or done.returncode != 0 and summary.group(1) == "0":
+    if summary is None or done.returncode not in [0, 1]:
         raise Failure(f"AllocationCheck ended with {done.returncode}:\n{text}")
     print(f"simulated driver: {summary.group(0)}", flush=True)
     return Figure(
@@ -167,24 +167,25 @@ def callgrind_file(size):
 
 
 def callgrind(program, rounds, size, folder):
+    # AllocationCheck ends with 1 where something was allocated, which is another gate's business.
     text = run_tool(
         ["valgrind", "--tool=callgrind", "--collect-atstart=no", f"--toggle-collect={TICK}", f"--toggle-collect={SIMULATED_DRIVER}",
          f"--callgrind-out-file={callgrind_file(size)}", program, str(SIMULATED_CONNECTIONS), str(rounds), str(size)],
         # Swift seeds its hashes anew in each process otherwise.
-        environment={"SWIFT_DETERMINISTIC_HASHING": "1", "HOME": folder})
+        environment={"SWIFT_DETERMINISTIC_HASHING": "1", "HOME": folder}, accepted=(0, 1))
     collected = re.search(r"Collected : (\d+)", text)
     if collected is None or int(collected.group(1)) == 0:
         raise Failure(f"callgrind counted nothing: does AllocationCheck still have functions like {TICK}?\n{text}")
     return int(collected.group(1))
 
 
-def run_tool(command, environment=None):
+def run_tool(command, environment=None, accepted=(0,)):
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=120, cwd=ROOT, env={**os.environ, **(environment or {})})
     except FileNotFoundError:
         raise Failure(f"there is no {command[0]}: run Scripts/install gates") from None
-    if done.returncode != 0:
+    if done.returncode not in accepted:
         raise Failure(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
 
