@@ -1,4 +1,4 @@
-"""Scripts/bench --self-test runs these: the harness's arithmetic on made-up samples."""
+"""The harness's arithmetic and reports, on made-up samples. Scripts/gates runs them."""
 
 import json
 import os
