@@ -14,6 +14,8 @@ struct CounterRows {
     private struct Row {
         let number: Int
         var isCurrent: Bool
+        /// Of a Service port's own row: the settings it was last served with.
+        var settings = EndpointGroup.Settings()
     }
 
     private var rows: [Key: Row] = [:]
@@ -39,6 +41,7 @@ struct CounterRows {
     /// The rows of a group's Service port and endpoints.
     mutating func assign(_ group: EndpointGroup) -> (service: Int, endpoints: [Int]) {
         let service = row(Key(service: group.service, endpoint: nil))
+        rows[Key(service: group.service, endpoint: nil)]?.settings = group.settings
         return (service, group.endpoints.map { row(Key(service: group.service, endpoint: $0)) })
     }
 
@@ -90,6 +93,7 @@ struct CounterRows {
             reading.name = key.service.name
             reading.port = key.service.port
             reading.transport = key.service.transport.rawValue
+            reading.algorithm = row.settings.selection.rawValue
             reading.connections = count(row.number, Column.connections)
             reading.connectionsActive = count(row.number, Column.connectionsActive)
             reading.bytesFromClients = count(row.number, Column.bytesFromClients)

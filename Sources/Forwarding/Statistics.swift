@@ -36,6 +36,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var name = ""
         package var port = ""
         package var transport = ""
+        /// How endpoints are chosen: `random`, `round-robin`, `least-connections` or `consistent-hash`.
+        package var algorithm = ""
         package var connections: UInt64 = 0
         package var connectionsActive: UInt64 = 0
         package var bytesFromClients: UInt64 = 0

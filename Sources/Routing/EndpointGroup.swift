@@ -1,11 +1,15 @@
 package import Addressing
 
-/// How a connection's endpoint is chosen.
-package enum Selection: String, Sendable {
-    /// Uniformly at random per connection, as the Kubernetes proxy's iptables and nftables modes choose.
+/// How a connection's endpoint is chosen. Of endpoints tried in vain for the connection, none is chosen again.
+package enum Selection: String, Sendable, CaseIterable {
+    /// At random per connection, as the Kubernetes proxy's iptables and nftables modes choose.
     case random
+    /// By turns: every worker goes round by itself, beginning at a place of its own. A further attempt is at random.
+    case roundRobin = "round-robin"
+    /// Of two endpoints drawn at random the one with fewer open connections, over all workers; the first of them if they are even.
+    case leastConnections = "least-connections"
     /// By the client's address (`sessionAffinity: ClientIP`): a rendezvous hash, the same on every worker, node and restart.
-    case clientIP
+    case clientIP = "consistent-hash"
 }
 
 /// One backend address of a group.
@@ -22,19 +26,35 @@ package struct Endpoint: BitwiseCopyable, Hashable, Sendable {
 
 /// The endpoints that one Service port's connections may go to: immutable, built by the control plane, read by every worker.
 package final class EndpointGroup: Sendable {
+    /// How the group's connections are to be treated. A part of what a group is: other settings make another group.
+    package struct Settings: Hashable, Sendable {
+        package var selection = Selection.random
+
+        package init() {}
+    }
+
     package let service: ServicePortName
-    package let selection: Selection
+    package let settings: Settings
     /// Sorted by address, without duplicates: the order must not depend on the order of slices.
     package let endpoints: [Endpoint]
     /// Hash of the Service port's name, so that one client does not meet the same ordinal in every Service.
     package let identity: UInt64
 
-    package init(service: ServicePortName, selection: Selection, endpoints: [SocketAddress]) {
+    package init(service: ServicePortName, settings: Settings, endpoints: [SocketAddress]) {
         self.service = service
-        self.selection = selection
+        self.settings = settings
         self.endpoints = Set(endpoints).sorted().map(Endpoint.init)
         identity = Mixer.hash(of: service.description + service.transport.rawValue)
     }
+
+    /// A group with no settings but how it chooses.
+    package convenience init(service: ServicePortName, selection: Selection, endpoints: [SocketAddress]) {
+        var settings = Settings()
+        settings.selection = selection
+        self.init(service: service, settings: settings, endpoints: endpoints)
+    }
+
+    package var selection: Selection { settings.selection }
 
     package var isEmpty: Bool { endpoints.isEmpty }
 }

@@ -105,6 +105,21 @@ package struct Service: Hashable, Sendable {
         case clientIP = "ClientIP"
     }
 
+    /// How connections are spread, by annotation.
+    package enum Algorithm: String, Hashable, Sendable, CaseIterable {
+        case random
+        case roundRobin = "round-robin"
+        case leastConnections = "least-connections"
+        case consistentHash = "consistent-hash"
+    }
+
+    /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
+    package struct Settings: Hashable, Sendable {
+        package var algorithm: Algorithm?
+
+        package init() {}
+    }
+
     package struct Port: Hashable, Sendable {
         /// Empty where the Service's only port has no name.
         package var name: String
@@ -140,6 +155,7 @@ package struct Service: Hashable, Sendable {
     package var affinity: Affinity = .none
     /// Inline endpoints of the annotation `ringway.dev/endpoints`; nil without the annotation. They replace slices.
     package var inlineEndpoints: [SocketAddress]?
+    package var settings = Settings()
 
     package init() {}
 }

@@ -6,7 +6,8 @@ import Testing
 
 struct SnapshotCompilerTests {
     private func echo(
-        _ name: String, _ listen: String, _ endpoints: [String], affinity: Service.Affinity = .none, line: Int = 1
+        _ name: String, _ listen: String, _ endpoints: [String], affinity: Service.Affinity = .none, line: Int = 1,
+        settings change: (inout Service.Settings) -> Void = { _ in }
     ) -> KubernetesObject {
         let address = Objects.socket(listen)
         return Objects.service(name, line: line) {
@@ -14,6 +15,7 @@ struct SnapshotCompilerTests {
             $0.affinity = affinity
             $0.ports = [Objects.servicePort(Int(address.port.rawValue), line: line)]
             $0.inlineEndpoints = endpoints.map(Objects.socket)
+            change(&$0.settings)
         }
     }
 
@@ -76,6 +78,33 @@ struct SnapshotCompilerTests {
         let after = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"], affinity: .clientIP)]).snapshot)
         #expect(before.group("127.0.0.1:80") !== after.group("127.0.0.1:80"))
         #expect(after.group("127.0.0.1:80")?.selection == .clientIP)
+    }
+
+    static let selections: [(Service.Algorithm?, Service.Affinity, Selection)] = [
+        (nil, .none, .random), (nil, .clientIP, .clientIP), (.random, .none, .random), (.roundRobin, .none, .roundRobin),
+        (.leastConnections, .none, .leastConnections), (.consistentHash, .none, .clientIP), (.consistentHash, .clientIP, .clientIP),
+    ]
+
+    @Test(arguments: selections)
+    func theAlgorithmReachesTheGroup(_ algorithm: Service.Algorithm?, _ affinity: Service.Affinity, _ selection: Selection) throws {
+        var compiler = SnapshotCompiler()
+        let snapshot = try #require(
+            compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"], affinity: affinity) { $0.algorithm = algorithm }]).snapshot)
+        #expect(snapshot.group("127.0.0.1:80")?.selection == selection)
+    }
+
+    @Test func aChangeOfSettingsBuildsANewGroupForThatServiceOnly() throws {
+        var compiler = SnapshotCompiler()
+        let b = echo("b", "127.0.0.1:81", ["10.0.0.2:80"])
+        let before = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]), b]).snapshot)
+        let outcome = compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.algorithm = .roundRobin }, b])
+        let after = try #require(outcome.snapshot)
+        #expect(before.group("127.0.0.1:80") !== after.group("127.0.0.1:80"))
+        #expect(before.group("127.0.0.1:81") === after.group("127.0.0.1:81"))
+        #expect(outcome.changes.servicesChanged == 1 && outcome.changes.endpointsAdded == 0 && outcome.changes.listenersAdded == 0)
+        _ = compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]), b])
+        // The default written out is no change.
+        #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.algorithm = .random }, b]).snapshot == nil)
     }
 
     @Test func aServiceThatIsGoneTakesItsListenersWithIt() throws {

@@ -31,6 +31,10 @@ import Testing
         #expect(found.count == 1 && !found[0].contains("did you mean") && found[0].contains("unknown annotation; Ringway knows "))
     }
 
+    @Test func annotationsOfOthersAreTheirs() {
+        #expect(ServiceModelTests.errors(service(["ports": [["port": 80]]], annotations: ["example.com/endpoint": "y"])) == [])
+    }
+
     @Test func anUnknownAnnotationIsPlacedAtItsKeyAndABadValueAtItself() throws {
         let tree: Tree = ["ringway.dev/endpoint": "10.0.0.1:80", "ringway.dev/endpoints": "nowhere"]
         let found = ObjectDecoder.decode(service(["ports": [["port": 80]]], annotations: tree)).flatMap(\.diagnostics)
@@ -53,6 +57,34 @@ import Testing
             ServiceModelTests.errors(tree.node).contains {
                 $0.hasSuffix("metadata.annotations[ringway.dev/endpoints]: Forbidden: may only be used on a Service")
             })
+    }
+
+    // MARK: Algorithm
+
+    @Test(arguments: Service.Algorithm.allCases)
+    func anAlgorithmIsReadByItsName(_ algorithm: Service.Algorithm) {
+        let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/algorithm": .string(" \(algorithm.rawValue)")])
+        #expect(decodedService(node)?.settings.algorithm == algorithm)
+    }
+
+    @Test(arguments: ["", "Random", "rr", "least_conn"])
+    func anotherAlgorithmIsRefusedWithTheListOfThem(_ text: String) {
+        let all = "\"consistent-hash\", \"least-connections\", \"random\", \"round-robin\""
+        #expect(
+            Self.errors("algorithm", .string(text)) == [
+                Self.invalid("algorithm", "Unsupported value: \"\(text)\": supported values: \(all)")
+            ])
+    }
+
+    @Test(arguments: Service.Algorithm.allCases)
+    func affinityAllowsTheHashAndContradictsTheRest(_ algorithm: Service.Algorithm) {
+        let spec: Tree = ["sessionAffinity": "ClientIP", "ports": [["port": 80]]]
+        let found = ServiceModelTests.errors(service(spec, annotations: ["ringway.dev/algorithm": .string(algorithm.rawValue)]))
+        let contradiction = Self.invalid(
+            "algorithm",
+            "Invalid value: \"\(algorithm.rawValue)\": may not be used when `sessionAffinity` is 'ClientIP', which means consistent-hash: "
+                + "remove one of the two")
+        #expect(found == (algorithm == .consistentHash ? [] : [contradiction]))
     }
 
     // MARK: Lengths of time

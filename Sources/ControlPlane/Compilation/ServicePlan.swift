@@ -12,7 +12,7 @@ struct ServicePlan: Equatable {
 
     struct Port: Equatable {
         var name: ServicePortName
-        var selection: Selection
+        var settings: EndpointGroup.Settings
         var listens: [Listen]
         var pools: [EndpointPool]
         /// Where the port stands in its source, for notices.
@@ -71,8 +71,7 @@ struct ServicePlan: Equatable {
             ports.append(
                 Port(
                     name: ServicePortName(namespace: key.namespace, name: key.name, port: port.name, transport: .tcp),
-                    selection: service.affinity == .clientIP ? .clientIP : .random, listens: listens,
-                    pools: [], location: port.location))
+                    settings: EndpointGroup.Settings(service), listens: listens, pools: [], location: port.location))
         }
         if ports.isEmpty, unforwarded < service.ports.count {
             note(

@@ -109,12 +109,12 @@ private struct CompiledService {
                 own.formUnion(loops)
                 let endpoints = loops.isEmpty ? pool.endpoints : pool.endpoints.filter { !loops.contains($0) }
                 let groupKey = GroupKey(port: port.name, pool: index)
-                if let before = groups[groupKey], before.selection == port.selection,
+                if let before = groups[groupKey], before.settings == port.settings,
                     before.endpoints.lazy.map(\.address).elementsEqual(endpoints)
                 {
                     next[groupKey] = before
                 } else {
-                    next[groupKey] = EndpointGroup(service: port.name, selection: port.selection, endpoints: endpoints)
+                    next[groupKey] = EndpointGroup(service: port.name, settings: port.settings, endpoints: endpoints)
                 }
             }
             for loop in own.sorted() {

@@ -31,5 +31,20 @@ enum Column {
     static let firstFreeRow = 2
 }
 
+/// The process's gauges as one worker reads them: its own and the others', at this moment.
+///
+/// Costs one load for each worker, so it is asked once or twice for a connection, not for each of its bytes.
+struct ProcessGauges {
+    let own: CounterTable
+    let others: [CounterTable]
+
+    /// The sum over all workers. Two cells need not be of one moment, and a row may have changed hands: never below zero.
+    func read(row: Int, column: Int) -> Int {
+        var sum = own.read(row: row, column: column)
+        for other in others { sum &+= other.read(row: row, column: column) }
+        return max(0, Int(Int64(bitPattern: sum)))
+    }
+}
+
 /// Makes the counters of one worker.
 package func makeCounterTable() -> CounterTable { CounterTable(rows: Limits.counterRowsMax, columns: Column.count) }

@@ -11,6 +11,7 @@ package struct Worker: ~Copyable {
     let counters: CounterTable
     let mailbox: Mailbox
     let settings: WorkerSettings
+    let gauges: ProcessGauges
 
     var submissions = SubmissionQueue(capacity: Engine.Limits.submissionsMax)
     var completions = CompletionQueue(capacity: Engine.Limits.completionsMax)
@@ -56,6 +57,7 @@ package struct Worker: ~Copyable {
         self.mailbox = mailbox
         self.counters = counters
         self.settings = settings
+        gauges = ProcessGauges(own: counters, others: settings.others)
         pool = driver.buffers
         now = driver.monotonicNanoseconds()
         flows = FlowTable(capacity: settings.flowsMax)

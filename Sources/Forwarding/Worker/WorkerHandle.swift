@@ -29,6 +29,7 @@ final class WorkerHandle: Sendable {
         var handles: [WorkerHandle] = []
         for index in 0..<settings.workers {
             var worker = WorkerSettings()
+            worker.index = index
             worker.seed = settings.seed &+ UInt64(index)
             worker.connectAttemptNanoseconds = settings.connectAttemptTimeout.clampedNanoseconds
             worker.connectNanoseconds = settings.connectTimeout.clampedNanoseconds

@@ -2,6 +2,8 @@ package import Engine
 
 /// What a worker is told at birth.
 package struct WorkerSettings: Sendable {
+    /// Which of the process's workers it is, from 0.
+    package var index = 0
     package var seed: UInt64 = 0
     package var connectAttemptNanoseconds: UInt64 = 1_000_000_000
     package var connectNanoseconds: UInt64 = 3_000_000_000

@@ -6,8 +6,11 @@ package enum RingwayAnnotation {
     /// Endpoints written into the Service itself: `127.0.0.1:9301, [::1]:9302`. They replace slices.
     package static let endpoints = "ringway.dev/endpoints"
 
+    static let algorithm = "ringway.dev/algorithm"
+
     static let all: [ServiceAnnotation] = [
-        ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints)
+        ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
+        ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
     ]
 
     static let names = all.map(\.name)
@@ -42,6 +45,17 @@ struct ServiceAnnotation: Sendable {
 /// Turns an annotation's text into a value, or says what is wrong with it and what is allowed.
 struct AnnotationReader<Value: Sendable>: Sendable {
     let read: @Sendable (_ text: String, _ field: Field, _ findings: inout Findings) -> Value?
+}
+
+extension AnnotationReader where Value: CaseIterable & RawRepresentable<String> {
+    /// One of the words of an enumeration.
+    static var choice: Self {
+        Self { text, field, findings in
+            if let value = Value(rawValue: String(trimmed(text))) { return value }
+            findings.unsupported(field, text, supported: Value.allCases.map(\.rawValue).sorted())
+            return nil
+        }
+    }
 }
 
 extension AnnotationReader where Value == Duration {

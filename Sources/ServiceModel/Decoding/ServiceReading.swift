@@ -200,5 +200,12 @@ struct ServiceReading {
         {
             findings.warn(field, "the Service has \(service.ports.count) ports, and each of them will use these same endpoints")
         }
+        if service.affinity == .clientIP, let algorithm = service.settings.algorithm, algorithm != .consistentHash,
+            let field = ServiceAnnotation.field(RingwayAnnotation.algorithm, in: annotations)
+        {
+            findings.invalid(
+                field, string: algorithm.rawValue,
+                "may not be used when `sessionAffinity` is 'ClientIP', which means consistent-hash: remove one of the two")
+        }
     }
 }

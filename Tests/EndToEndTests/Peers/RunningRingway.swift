@@ -188,6 +188,7 @@ struct Statistics: Decodable {
         var name: String
         var port: String
         var transport: String
+        var algorithm: String
         var connections: UInt64
         var connectionsActive: UInt64
         var bytesFromClients: UInt64
