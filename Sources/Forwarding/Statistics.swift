@@ -24,6 +24,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var address = ""
         /// `active` (in the group) or `removed` (only old connections are left).
         package var state = "active"
+        /// Its share of new connections against the others; 0 gets none.
+        package var weight: UInt64 = 1
         package var connectionsActive: UInt64 = 0
         package var connections: UInt64 = 0
         package var connectFailures: UInt64 = 0

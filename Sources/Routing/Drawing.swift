@@ -63,6 +63,30 @@ package enum Mixer {
         mix(hash(of: address.address) ^ UInt64(address.port.rawValue) &* 0x9e37_79b9_7f4a_7c15)
     }
 
+    /// -ln(u), where u is `hash` as a number between 0 and 1, both excluded.
+    ///
+    /// Nodes must agree on it to the last bit, which the C library's log does not promise: this uses only the operations that
+    /// IEEE 754 rounds alike everywhere.
+    package static func negativeLogarithm(_ hash: UInt64) -> Double {
+        let u = (Double(hash >> 12) + 0.5) * 0x1p-52
+        var exponent = Double(u.exponent)
+        var significand = u.significand
+        if significand > 1.4142135623730951 {
+            significand /= 2
+            exponent += 1
+        }
+        // ln(m) = 2 artanh((m - 1)/(m + 1)); |s| < 0.1716, so that what follows the last term is below the rounding.
+        let s = (significand - 1) / (significand + 1)
+        let square = s * s
+        var series = 0.0
+        var divisor = 21.0
+        while divisor > 0 {
+            series = series * square + 1 / divisor
+            divisor -= 2
+        }
+        return -(exponent * 0.6931471805599453 + 2 * s * series)
+    }
+
     package static func hash(of text: String) -> UInt64 {
         var state: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in text.utf8 { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }

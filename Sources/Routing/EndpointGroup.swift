@@ -17,9 +17,12 @@ package struct Endpoint: BitwiseCopyable, Hashable, Sendable {
     package let address: SocketAddress
     /// Hash of the address with a fixed key, so that rendezvous scores agree between processes.
     package let identity: UInt64
+    /// Its share of new connections against the weights of the others; 0 gets none.
+    package let weight: UInt16
 
-    package init(_ address: SocketAddress) {
+    package init(_ address: SocketAddress, weight: Int = 1) {
         self.address = address
+        self.weight = UInt16(clamping: weight)
         identity = Mixer.hash(of: address)
     }
 }
@@ -39,11 +42,15 @@ package final class EndpointGroup: Sendable {
     package let endpoints: [Endpoint]
     /// Hash of the Service port's name, so that one client does not meet the same ordinal in every Service.
     package let identity: UInt64
+    /// nil where all endpoints have the same weight, and it is not 0.
+    let weights: WeightTable?
 
-    package init(service: ServicePortName, settings: Settings, endpoints: [SocketAddress]) {
+    package init(service: ServicePortName, settings: Settings, endpoints: [Endpoint]) {
         self.service = service
         self.settings = settings
-        self.endpoints = Set(endpoints).sorted().map(Endpoint.init)
+        var seen: Set<SocketAddress> = []
+        self.endpoints = endpoints.filter { seen.insert($0.address).inserted }.sorted { $0.address < $1.address }
+        weights = WeightTable(self.endpoints.map(\.weight))
         identity = Mixer.hash(of: service.description + service.transport.rawValue)
     }
 
@@ -51,10 +58,11 @@ package final class EndpointGroup: Sendable {
     package convenience init(service: ServicePortName, selection: Selection, endpoints: [SocketAddress]) {
         var settings = Settings()
         settings.selection = selection
-        self.init(service: service, settings: settings, endpoints: endpoints)
+        self.init(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
     }
 
     package var selection: Selection { settings.selection }
 
-    package var isEmpty: Bool { endpoints.isEmpty }
+    /// Whether no new connection has anywhere to go.
+    package var isEmpty: Bool { endpoints.isEmpty || weights?.total == 0 }
 }

@@ -116,6 +116,7 @@ package struct Service: Hashable, Sendable {
     /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
+        package var weights: [EndpointWeight]?
 
         package init() {}
     }

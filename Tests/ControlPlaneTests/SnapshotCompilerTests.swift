@@ -107,6 +107,50 @@ struct SnapshotCompilerTests {
         #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.algorithm = .random }, b]).snapshot == nil)
     }
 
+    @Test func weightsReachEndpointsOfSlicesAndInlineOnesAlike() throws {
+        let weights = [
+            EndpointWeight(address: Objects.ip("10.0.0.1"), weight: 3),
+            EndpointWeight(address: Objects.ip("10.0.0.1"), port: PortNumber(81), weight: 0),
+        ]
+        var compiler = SnapshotCompiler()
+        let snapshot = try #require(
+            compiler.compile([
+                echo("a", "127.0.0.1:80", ["10.0.0.1:80", "10.0.0.1:81", "10.0.0.2:80"]) { $0.weights = weights },
+                Objects.service("b") {
+                    $0.externalIPs = [Objects.ip("127.0.0.1")]
+                    $0.ports = [Objects.servicePort(90)]
+                    $0.settings.weights = weights
+                },
+                Objects.slice("b-1", of: "b", [Objects.ready("10.0.0.1"), Objects.ready("10.0.0.2")]),
+            ]).snapshot)
+        #expect(snapshot.group("127.0.0.1:80")?.endpoints.map(\.weight) == [3, 0, 1])
+        #expect(snapshot.group("127.0.0.1:90")?.endpoints.map(\.weight) == [3, 1])
+    }
+
+    @Test func aChangeOfWeightBuildsANewGroup() throws {
+        func objects(_ weight: Int) -> [KubernetesObject] {
+            [
+                echo("a", "127.0.0.1:80", ["10.0.0.1:80", "10.0.0.2:80"]) {
+                    $0.weights = [EndpointWeight(address: Objects.ip("10.0.0.1"), weight: weight)]
+                }
+            ]
+        }
+        var compiler = SnapshotCompiler()
+        _ = compiler.compile(objects(2))
+        #expect(compiler.compile(objects(3)).changes.servicesChanged == 1)
+        #expect(compiler.compile(objects(3)).snapshot == nil)
+    }
+
+    @Test func weightZeroForAllIsSaidAndRefusesClients() throws {
+        var compiler = SnapshotCompiler()
+        let outcome = compiler.compile([
+            echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.weights = [EndpointWeight(address: Objects.ip("10.0.0.1"), weight: 0)] }
+        ])
+        #expect(outcome.notices.map(\.message) == ["Service default/a: every endpoint has weight 0, so new connections are refused"])
+        #expect(try #require(outcome.snapshot).verdict(to: "127.0.0.1:80") == .refused)
+        #expect(outcome.snapshot?.group("127.0.0.1:80")?.isEmpty == true)
+    }
+
     @Test func aServiceThatIsGoneTakesItsListenersWithIt() throws {
         var compiler = SnapshotCompiler()
         let b = echo("b", "127.0.0.1:81", ["10.0.0.2:80"])

@@ -1,3 +1,4 @@
+import Addressing
 import Testing
 
 @testable import ServiceModel
@@ -85,6 +86,50 @@ import Testing
             "Invalid value: \"\(algorithm.rawValue)\": may not be used when `sessionAffinity` is 'ClientIP', which means consistent-hash: "
                 + "remove one of the two")
         #expect(found == (algorithm == .consistentHash ? [] : [contradiction]))
+    }
+
+    // MARK: Weights
+
+    @Test func weightsNameAddressesWithOrWithoutPort() throws {
+        let text = "10.0.1.11=3, 10.0.1.12:9301 = 0,[fd00::1]:80=256,fd00::2=1"
+        let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/weights": .string(text)])
+        let weights = try #require(decodedService(node)?.settings.weights)
+        #expect(weights.map(\.address.description) == ["10.0.1.11", "10.0.1.12", "fd00::1", "fd00::2"])
+        #expect(weights.map { $0.port?.rawValue } == [nil, 9301, 80, nil])
+        #expect(weights.map(\.weight) == [3, 0, 256, 1])
+    }
+
+    static let badWeights: [(String, String)] = [
+        ("", "Required value: at least one weight as ADDRESS=WEIGHT or ADDRESS:PORT=WEIGHT, such as 10.0.1.11=3"),
+        ("10.0.1.11=3,", "Invalid value: \"\": item 2 is empty"),
+        (
+            "10.0.1.11",
+            "Invalid value: \"10.0.1.11\": item 1 has no weight: write ADDRESS=WEIGHT or ADDRESS:PORT=WEIGHT, such as 10.0.1.11=3"
+        ),
+        ("a=1, 10.0.1.1=257", "Invalid value: \"10.0.1.1=257\": item 2 must have a weight between 0 and 256, inclusive, after the ="),
+        ("10.0.1.1=-1", "Invalid value: \"10.0.1.1=-1\": item 1 must have a weight between 0 and 256, inclusive, after the ="),
+        ("10.0.1.1=1.5", "Invalid value: \"10.0.1.1=1.5\": item 1 must have a weight between 0 and 256, inclusive, after the ="),
+        ("10.0.1.1=", "Invalid value: \"10.0.1.1=\": item 1 must have a weight between 0 and 256, inclusive, after the ="),
+        (
+            "web:80=1",
+            "Invalid value: \"web:80=1\": item 1 must name an endpoint by its IP address, with or without port, such as 10.0.1.11 or "
+                + "[::1]:9301"
+        ),
+        ("10.0.1.1=1,10.0.1.1=2", "Duplicate value: \"10.0.1.1\""),
+    ]
+
+    @Test(arguments: badWeights)
+    func aBadWeightIsNamed(_ text: String, _ cause: String) {
+        #expect(Self.errors("weights", .string(text)).last == Self.invalid("weights", cause))
+    }
+
+    @Test func aWeightForNoneOfTheInlineEndpointsIsAWarning() {
+        let tree: Tree = ["ringway.dev/endpoints": "10.0.0.1:80", "ringway.dev/weights": "10.0.0.1=2, 10.0.0.1:81=3, 10.0.0.2=1"]
+        #expect(
+            ServiceModelTests.warnings(service(["ports": [["port": 80]]], annotations: tree)) == [
+                "Service \"web\": metadata.annotations[ringway.dev/weights]: 10.0.0.1:81 is none of the endpoints in ringway.dev/endpoints",
+                "Service \"web\": metadata.annotations[ringway.dev/weights]: 10.0.0.2 is none of the endpoints in ringway.dev/endpoints",
+            ])
     }
 
     // MARK: Lengths of time

@@ -51,7 +51,7 @@ final class WorkerUnderTest {
     func open(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings()) {
         let key = FrontendKey(address, .tcp)
         let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: .tcp)
-        let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints)
+        let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
         let rows = nextRow + 1..<nextRow + 1 + group.endpoints.count
         let frontend = ServedFrontend(
             frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: nextRow, endpointRows: Array(rows))

@@ -7,10 +7,12 @@ package enum RingwayAnnotation {
     package static let endpoints = "ringway.dev/endpoints"
 
     static let algorithm = "ringway.dev/algorithm"
+    static let weights = "ringway.dev/weights"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
         ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
+        ServiceAnnotation(weights, \.settings.weights, .weights),
     ]
 
     static let names = all.map(\.name)
@@ -56,6 +58,12 @@ extension AnnotationReader where Value: CaseIterable & RawRepresentable<String> 
             return nil
         }
     }
+}
+
+/// A number of decimal digits alone; nil where it is none or too long.
+func wholeNumber(_ text: some StringProtocol) -> Int? {
+    guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+    return Int(text)
 }
 
 extension AnnotationReader where Value == Duration {

@@ -200,6 +200,14 @@ struct ServiceReading {
         {
             findings.warn(field, "the Service has \(service.ports.count) ports, and each of them will use these same endpoints")
         }
+        if let endpoints = service.inlineEndpoints, let weights = service.settings.weights,
+            let field = ServiceAnnotation.field(RingwayAnnotation.weights, in: annotations)
+        {
+            for weight in weights where !endpoints.contains(where: weight.matches) {
+                let name = weight.port.map { SocketAddress(weight.address, $0).description } ?? weight.address.description
+                findings.warn(field, "\(name) is none of the endpoints in \(RingwayAnnotation.endpoints)")
+            }
+        }
         if service.affinity == .clientIP, let algorithm = service.settings.algorithm, algorithm != .consistentHash,
             let field = ServiceAnnotation.field(RingwayAnnotation.algorithm, in: annotations)
         {

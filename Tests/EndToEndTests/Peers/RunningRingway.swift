@@ -178,6 +178,7 @@ struct Statistics: Decodable {
     struct Endpoint: Decodable {
         var address: String
         var state: String
+        var weight: UInt64
         var connections: UInt64
         var connectionsActive: UInt64
         var connectFailures: UInt64
