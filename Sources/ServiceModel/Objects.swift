@@ -117,6 +117,9 @@ package struct Service: Hashable, Sendable {
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
         package var weights: [EndpointWeight]?
+        /// Per port of the Service, and per port and client's address.
+        package var connectionsMax: Int?
+        package var connectionsPerSourceMax: Int?
 
         package init() {}
     }

@@ -3,7 +3,7 @@ import CAllocationCounter
 import Engine
 import EngineSimulator
 import Forwarding
-import Routing
+package import Routing
 
 /// Counts what a warm worker allocates: `swift run -c release AllocationCheck` ends well if that is nothing, and traps
 /// otherwise.
@@ -13,10 +13,15 @@ import Routing
 struct AllocationCheck {
     static func main() {
         if !WarmWorker.isOptimised { print("unoptimised code allocates whatever we do: build with -c release") }
-        let finding = WarmWorker(connections: 10_000).measure()
-        let summary = "\(finding.connectionsMax) connections at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
-        guard finding.allocations == 0, finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
-        print(summary)
+        for settings in WarmWorker.allSettings {
+            let finding = WarmWorker(connections: 10_000, settings).measure()
+            let limits = settings.connectionsMax == nil ? "" : ", weights and limits"
+            let summary =
+                "\(settings.selection.rawValue)\(limits): \(finding.connectionsMax) connections at once, \(finding.ticks) ticks, "
+                + "\(finding.allocations) allocations"
+            guard finding.allocations == 0, finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
+            print(summary)
+        }
     }
 }
 
@@ -42,7 +47,20 @@ package struct WarmWorker {
         return isOptimised
     }
 
+    /// Every algorithm: the default as it is, and each with weights and limits.
+    package static var allSettings: [EndpointGroup.Settings] {
+        [EndpointGroup.Settings()]
+            + Selection.allCases.map {
+                var settings = EndpointGroup.Settings()
+                settings.selection = $0
+                settings.connectionsMax = 1_000_000
+                settings.connectionsPerSourceMax = 10
+                return settings
+            }
+    }
+
     private let connections: Int
+    private let groupSettings: EndpointGroup.Settings
     private let network: SimulatedNetwork
     private let driver: SimulatedDriver
     private let mailbox: Mailbox
@@ -50,8 +68,9 @@ package struct WarmWorker {
     /// More than a pipe and a buffer hold.
     private let bytes = 600
 
-    package init(connections: Int) {
+    package init(connections: Int, _ groupSettings: EndpointGroup.Settings = EndpointGroup.Settings()) {
         self.connections = connections
+        self.groupSettings = groupSettings
         var networkSettings = SimulatedNetwork.Settings()
         networkSettings.connectionsMax = connections * 2
         networkSettings.peersMax = connections * 2
@@ -66,6 +85,8 @@ package struct WarmWorker {
         mailbox = Mailbox(wakeUp: driver.wakeUp)
         var settings = WorkerSettings()
         settings.flowsMax = connections * 2
+        settings.others = [makeCounterTable()]
+        settings.otherSources = [SourceCounts()]
         self.settings = settings
     }
 
@@ -77,7 +98,10 @@ package struct WarmWorker {
         let endpoints = (0..<3).map { SocketAddress(IPAddress(ipv4: 0x0af4_0000 + $0), PortNumber(9000)!) }
         for endpoint in endpoints { network.addServer(.echo, at: endpoint, backlog: connections) }
         let service = ServicePortName(namespace: "default", name: "echo", port: "", transport: .tcp)
-        let group = EndpointGroup(service: service, selection: .random, endpoints: endpoints)
+        let hasWeights = groupSettings.connectionsMax != nil
+        let group = EndpointGroup(
+            service: service, settings: groupSettings,
+            endpoints: endpoints.enumerated().map { Endpoint($0.element, weight: hasWeights ? $0.offset + 1 : 1) })
         let key = FrontendKey(frontend, .tcp)
         let served = ServedFrontend(
             frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: 2, endpointRows: [3, 4, 5])

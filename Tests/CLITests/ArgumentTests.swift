@@ -125,6 +125,7 @@ struct RunCommandTests {
         #expect(command.adminSocket == nil)
         #expect(command.seed == nil)
         #expect(command.workers == nil)
+        #expect(command.connectionsMax == nil)
     }
 
     @Test func filesAndShorthandsMix() throws {
@@ -142,6 +143,7 @@ struct RunCommandTests {
     @Test(arguments: [
         [], ["80=x"], ["-", "-"], ["web.yaml", "--print"], ["a", "--workers", "0"], ["a", "--grace", "1"], ["a", "--engine", "kqueue"],
         ["a", "--connect-timeout", "0s"], ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
+        ["a", "--connections-max", "0"],
     ])
     func usageErrorsExitWith64(arguments: [String]) {
         let error = #expect(throws: (any Error).self) { try RunCommand.parse(arguments) }

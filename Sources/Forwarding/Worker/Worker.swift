@@ -125,7 +125,7 @@ package struct Worker: ~Copyable {
     mutating func publishCounters() {
         counters.add(1, row: Column.workerRow, column: Column.ticks)
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
-        counters.set(UInt64(flows.active), row: Column.workerRow, column: Column.active)
+        publishActive()
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
 

@@ -173,6 +173,7 @@ struct Statistics: Decodable {
         var acceptPauses: UInt64
         var buffersExhausted: UInt64
         var staleCompletions: UInt64
+        var sourcesUncounted: UInt64
     }
 
     struct Endpoint: Decodable {
@@ -190,6 +191,8 @@ struct Statistics: Decodable {
         var port: String
         var transport: String
         var algorithm: String
+        var connectionsMax: UInt64?
+        var connectionsPerSourceMax: UInt64?
         var connections: UInt64
         var connectionsActive: UInt64
         var bytesFromClients: UInt64
