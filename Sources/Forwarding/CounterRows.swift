@@ -8,12 +8,16 @@ struct CounterRows {
     private struct Key: Hashable {
         let service: ServicePortName
         /// nil for the Service port's own row.
-        let endpoint: Endpoint?
+        let endpoint: SocketAddress?
     }
 
     private struct Row {
         let number: Int
         var isCurrent: Bool
+        /// Of a Service port's own row: the settings it was last served with.
+        var settings = EndpointGroup.Settings()
+        /// Of an endpoint's row: its last weight.
+        var weight: UInt16 = 1
     }
 
     private var rows: [Key: Row] = [:]
@@ -39,7 +43,14 @@ struct CounterRows {
     /// The rows of a group's Service port and endpoints.
     mutating func assign(_ group: EndpointGroup) -> (service: Int, endpoints: [Int]) {
         let service = row(Key(service: group.service, endpoint: nil))
-        return (service, group.endpoints.map { row(Key(service: group.service, endpoint: $0)) })
+        rows[Key(service: group.service, endpoint: nil)]?.settings = group.settings
+        let endpoints = group.endpoints.map { endpoint in
+            let key = Key(service: group.service, endpoint: endpoint.address)
+            let number = row(key)
+            rows[key]?.weight = endpoint.weight
+            return number
+        }
+        return (service, endpoints)
     }
 
     private mutating func row(_ key: Key) -> Int {
@@ -77,7 +88,8 @@ struct CounterRows {
         for (key, row) in rows {
             guard let endpoint = key.endpoint else { continue }
             var reading = DataPlaneStatistics.Endpoint()
-            reading.address = endpoint.address.description
+            reading.address = endpoint.description
+            reading.weight = UInt64(row.weight)
             reading.state = row.isCurrent ? "active" : "removed"
             reading.connections = count(row.number, Column.connections)
             reading.connectionsActive = count(row.number, Column.connectionsActive)
@@ -90,6 +102,9 @@ struct CounterRows {
             reading.name = key.service.name
             reading.port = key.service.port
             reading.transport = key.service.transport.rawValue
+            reading.algorithm = row.settings.selection.rawValue
+            reading.connectionsMax = row.settings.connectionsMax.map(UInt64.init)
+            reading.connectionsPerSourceMax = row.settings.connectionsPerSourceMax.map(UInt64.init)
             reading.connections = count(row.number, Column.connections)
             reading.connectionsActive = count(row.number, Column.connectionsActive)
             reading.bytesFromClients = count(row.number, Column.bytesFromClients)

@@ -31,7 +31,7 @@ package final class DataPlane: Sendable {
         precondition(settings.workers >= 1, "at least one worker")
         var (name, reason) = try EngineSelection.choose(settings.engine)
         let limit: @Sendable () -> Int = { DataPlane.connectionsWithin(openFiles: HostLimits.openFiles(), workers: settings.workers) }
-        connectionsMax = limit
+        connectionsMax = { min(limit(), settings.connectionsMax ?? .max) }
         do throws(DataPlaneError) {
             workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
         } catch {

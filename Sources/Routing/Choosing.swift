@@ -1,130 +1,61 @@
 package import Addressing
 
-/// A seeded generator, one per worker: xoshiro256** by Blackman and Vigna (public domain, prng.di.unimi.it).
-package struct RandomSource: RandomNumberGenerator, BitwiseCopyable, Sendable {
-    private var s0: UInt64
-    private var s1: UInt64
-    private var s2: UInt64
-    private var s3: UInt64
-
-    /// The same seed gives the same sequence. Any seed will do, zero included.
-    package init(seed: UInt64) {
-        var state = seed
-        func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            return Mixer.mix(state)
-        }
-        s0 = next()
-        s1 = next()
-        s2 = next()
-        s3 = next()
-    }
-
-    package mutating func next() -> UInt64 {
-        let product = s1 &* 5
-        let result = (product << 7 | product >> 57) &* 9
-        let shifted = s1 << 17
-        s2 ^= s0
-        s3 ^= s1
-        s1 ^= s2
-        s0 ^= s3
-        s2 ^= shifted
-        s3 = s3 << 45 | s3 >> 19
-        return result
-    }
-
-    /// A uniform number in 0..<bound (Lemire's multiply and reject). `bound` is at least 1.
-    package mutating func below(_ bound: Int) -> Int {
-        let range = UInt64(bound)
-        var product = next().multipliedFullWidth(by: range)
-        if product.low < range {
-            let threshold = (0 &- range) % range
-            while product.low < threshold { product = next().multipliedFullWidth(by: range) }
-        }
-        return Int(product.high)
-    }
-}
-
-/// Fixed-key mixing for hashes that must agree between processes, which Swift's seeded `Hasher` does not.
-package enum Mixer {
-    /// The finaliser of splitmix64 (Steele, Lea, Flood 2014; constants by Stafford).
-    package static func mix(_ value: UInt64) -> UInt64 {
-        var z = value
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-
-    package static func hash(of address: IPAddress) -> UInt64 {
-        mix(mix(address.high &+ UInt64(address.family.rawValue) &* 0x9e37_79b9_7f4a_7c15) ^ address.low)
-    }
-
-    package static func hash(of address: SocketAddress) -> UInt64 {
-        mix(hash(of: address.address) ^ UInt64(address.port.rawValue) &* 0x9e37_79b9_7f4a_7c15)
-    }
-
-    package static func hash(of text: String) -> UInt64 {
-        var state: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in text.utf8 { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        return mix(state)
-    }
-}
-
-/// Endpoints a connection has already tried in vain: at most `Tried.max`, by identity.
-package struct Tried: BitwiseCopyable, Sendable {
-    /// More attempts than this are not made for one connection, whatever the number of endpoints.
-    package static let max = 4
-
-    private var identities: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    package private(set) var count: UInt8 = 0
-
-    package init() {}
-
-    /// Remembers one more endpoint, by `Endpoint.identity`; nothing once `max` are held.
-    package mutating func insert(_ identity: UInt64) {
-        switch count {
-        case 0: identities.0 = identity
-        case 1: identities.1 = identity
-        case 2: identities.2 = identity
-        case 3: identities.3 = identity
-        default: return
-        }
-        count += 1
-    }
-
-    package func contains(_ endpoint: Endpoint) -> Bool {
-        let id = endpoint.identity
-        return count > 0 && identities.0 == id || count > 1 && identities.1 == id || count > 2 && identities.2 == id
-            || count > 3 && identities.3 == id
-    }
-}
-
 extension EndpointGroup {
     /// Chooses an endpoint that is not in `tried`: its place in `endpoints`, or nil when none is left or `Tried.max` have been
     /// tried. Allocates nothing.
     ///
-    /// - Parameter client: the client's address, needed for `.clientIP` only (IPv4-mapped addresses count as IPv4).
-    package func choose(client: IPAddress?, tried: Tried, random: inout RandomSource) -> Int? {
+    /// - Parameters:
+    ///   - client: the client's address, needed for `.clientIP` only (IPv4-mapped addresses count as IPv4).
+    ///   - turn: the place in the round, moved on by `.roundRobin` only.
+    ///   - connectionsActive: how many connections the endpoint at a place has open; asked by `.leastConnections` only, of two.
+    package func choose(
+        client: IPAddress?, tried: Tried, turn: inout Turn, random: inout RandomSource, connectionsActive: (Int) -> Int
+    ) -> Int? {
         guard tried.count < Tried.max else { return nil }
         switch selection {
         case .random:
             return chooseAtRandom(tried: tried, random: &random)
+        case .roundRobin:
+            // The next in turn would get all that its neighbour fails: what is tried again goes to any.
+            guard tried.count == 0, !isEmpty else { return chooseAtRandom(tried: tried, random: &random) }
+            guard let weights else { return turn.take(of: endpoints.count) }
+            return weights.turn(turn.take(of: weights.total))
+        case .leastConnections:
+            guard let first = chooseAtRandom(tried: tried, random: &random) else { return nil }
+            guard let second = chooseAtRandom(tried: tried, except: first, random: &random) else { return first }
+            // Per weight, with the connection that is to come. Even ones: the first, which was drawn as well as the second.
+            let load = (connectionsActive(first) + 1) * Int(endpoints[second].weight)
+            return (connectionsActive(second) + 1) * Int(endpoints[first].weight) < load ? second : first
         case .clientIP:
             guard let client else { return chooseAtRandom(tried: tried, random: &random) }
             return chooseByRendezvous(client: client.unmapped, tried: tried)
         }
     }
 
-    private func chooseAtRandom(tried: Tried, random: inout RandomSource) -> Int? {
-        guard !endpoints.isEmpty else { return nil }
-        if tried.count == 0 { return random.below(endpoints.count) }
+    /// One by lot, by weight, that is neither in `tried` nor `except`.
+    private func chooseAtRandom(tried: Tried, except: Int? = nil, random: inout RandomSource) -> Int? {
+        guard !isEmpty else { return nil }
+        if tried.count == 0 {
+            guard let except else { return weights?.draw(&random) ?? random.below(endpoints.count) }
+            if let weights {
+                // Another one comes soon, unless one has nearly all the weight.
+                for _ in 0..<4 {
+                    let index = weights.draw(&random)
+                    if index != except { return index }
+                }
+            } else {
+                guard endpoints.count > 1 else { return nil }
+                let ordinal = random.below(endpoints.count - 1)
+                return ordinal < except ? ordinal : ordinal + 1
+            }
+        }
         var left = 0
-        for endpoint in endpoints where !tried.contains(endpoint) { left += 1 }
+        for index in endpoints.indices where index != except && !tried.contains(endpoints[index]) { left += Int(endpoints[index].weight) }
         guard left > 0 else { return nil }
         var ordinal = random.below(left)
-        for index in endpoints.indices where !tried.contains(endpoints[index]) {
-            if ordinal == 0 { return index }
-            ordinal -= 1
+        for index in endpoints.indices where index != except && !tried.contains(endpoints[index]) {
+            ordinal -= Int(endpoints[index].weight)
+            if ordinal < 0 { return index }
         }
         return nil
     }
@@ -133,12 +64,31 @@ extension EndpointGroup {
     /// endpoint; the best wins. A removed endpoint moves only its own clients; ties go to the lower address.
     private func chooseByRendezvous(client: IPAddress, tried: Tried) -> Int? {
         let key = Mixer.hash(of: client) ^ identity
+        guard weights == nil else { return chooseByWeightedRendezvous(key: key, tried: tried) }
         var best: Int?
-        var bestScore: UInt64 = 0
+        var bestHash: UInt64 = 0
         for index in endpoints.indices where !tried.contains(endpoints[index]) {
-            let score = Mixer.mix(key ^ endpoints[index].identity)
-            if best == nil || score > bestScore {
+            let hash = Mixer.mix(key ^ endpoints[index].identity)
+            if best == nil || hash > bestHash {
                 best = index
+                bestHash = hash
+            }
+        }
+        return best
+    }
+
+    /// The same with weights: by the least of -ln(hash)/weight, an endpoint wins as often as its weight says, and a changed weight
+    /// moves clients to or from that endpoint only. With equal weights it is the order of the hashes themselves.
+    private func chooseByWeightedRendezvous(key: UInt64, tried: Tried) -> Int? {
+        var best: Int?
+        var bestHash: UInt64 = 0
+        var bestScore = Double.infinity
+        for index in endpoints.indices where endpoints[index].weight > 0 && !tried.contains(endpoints[index]) {
+            let hash = Mixer.mix(key ^ endpoints[index].identity)
+            let score = Mixer.negativeLogarithm(hash) / Double(endpoints[index].weight)
+            if score < bestScore || score == bestScore && hash > bestHash {
+                best = index
+                bestHash = hash
                 bestScore = score
             }
         }

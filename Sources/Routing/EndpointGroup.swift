@@ -1,11 +1,15 @@
 package import Addressing
 
-/// How a connection's endpoint is chosen.
-package enum Selection: String, Sendable {
-    /// Uniformly at random per connection, as the Kubernetes proxy's iptables and nftables modes choose.
+/// How a connection's endpoint is chosen. Of endpoints tried in vain for the connection, none is chosen again.
+package enum Selection: String, Sendable, CaseIterable {
+    /// At random per connection, as the Kubernetes proxy's iptables and nftables modes choose.
     case random
+    /// By turns: every worker goes round by itself, beginning at a place of its own. A further attempt is at random.
+    case roundRobin = "round-robin"
+    /// Of two endpoints drawn at random the one with fewer open connections, over all workers; the first of them if they are even.
+    case leastConnections = "least-connections"
     /// By the client's address (`sessionAffinity: ClientIP`): a rendezvous hash, the same on every worker, node and restart.
-    case clientIP
+    case clientIP = "consistent-hash"
 }
 
 /// One backend address of a group.
@@ -13,28 +17,56 @@ package struct Endpoint: BitwiseCopyable, Hashable, Sendable {
     package let address: SocketAddress
     /// Hash of the address with a fixed key, so that rendezvous scores agree between processes.
     package let identity: UInt64
+    /// Its share of new connections against the weights of the others; 0 gets none.
+    package let weight: UInt16
 
-    package init(_ address: SocketAddress) {
+    package init(_ address: SocketAddress, weight: Int = 1) {
         self.address = address
+        self.weight = UInt16(clamping: weight)
         identity = Mixer.hash(of: address)
     }
 }
 
 /// The endpoints that one Service port's connections may go to: immutable, built by the control plane, read by every worker.
 package final class EndpointGroup: Sendable {
+    /// How the group's connections are to be treated. A part of what a group is: other settings make another group.
+    package struct Settings: Hashable, Sendable {
+        package var selection = Selection.random
+        /// Connections that may be open at once, in the whole process; one beyond it is reset.
+        package var connectionsMax: Int?
+        /// The same for each client's address.
+        package var connectionsPerSourceMax: Int?
+
+        package init() {}
+    }
+
     package let service: ServicePortName
-    package let selection: Selection
+    package let settings: Settings
     /// Sorted by address, without duplicates: the order must not depend on the order of slices.
     package let endpoints: [Endpoint]
     /// Hash of the Service port's name, so that one client does not meet the same ordinal in every Service.
     package let identity: UInt64
+    /// nil where all endpoints have the same weight, and it is not 0.
+    let weights: WeightTable?
 
-    package init(service: ServicePortName, selection: Selection, endpoints: [SocketAddress]) {
+    package init(service: ServicePortName, settings: Settings, endpoints: [Endpoint]) {
         self.service = service
-        self.selection = selection
-        self.endpoints = Set(endpoints).sorted().map(Endpoint.init)
+        self.settings = settings
+        var seen: Set<SocketAddress> = []
+        self.endpoints = endpoints.filter { seen.insert($0.address).inserted }.sorted { $0.address < $1.address }
+        weights = WeightTable(self.endpoints.map(\.weight))
         identity = Mixer.hash(of: service.description + service.transport.rawValue)
     }
 
-    package var isEmpty: Bool { endpoints.isEmpty }
+    /// A group with no settings but how it chooses.
+    package convenience init(service: ServicePortName, selection: Selection, endpoints: [SocketAddress]) {
+        var settings = Settings()
+        settings.selection = selection
+        self.init(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
+    }
+
+    package var selection: Selection { settings.selection }
+
+    /// Whether no new connection has anywhere to go.
+    package var isEmpty: Bool { endpoints.isEmpty || weights?.total == 0 }
 }

@@ -105,6 +105,25 @@ package struct Service: Hashable, Sendable {
         case clientIP = "ClientIP"
     }
 
+    /// How connections are spread, by annotation.
+    package enum Algorithm: String, Hashable, Sendable, CaseIterable {
+        case random
+        case roundRobin = "round-robin"
+        case leastConnections = "least-connections"
+        case consistentHash = "consistent-hash"
+    }
+
+    /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
+    package struct Settings: Hashable, Sendable {
+        package var algorithm: Algorithm?
+        package var weights: [EndpointWeight]?
+        /// Per port of the Service, and per port and client's address.
+        package var connectionsMax: Int?
+        package var connectionsPerSourceMax: Int?
+
+        package init() {}
+    }
+
     package struct Port: Hashable, Sendable {
         /// Empty where the Service's only port has no name.
         package var name: String
@@ -140,6 +159,7 @@ package struct Service: Hashable, Sendable {
     package var affinity: Affinity = .none
     /// Inline endpoints of the annotation `ringway.dev/endpoints`; nil without the annotation. They replace slices.
     package var inlineEndpoints: [SocketAddress]?
+    package var settings = Settings()
 
     package init() {}
 }

@@ -95,9 +95,11 @@ extension RoutingSnapshot {
         let any = SocketAddress(address.address.family == .ipv4 ? .anyIPv4 : .anyIPv6, address.port)
         guard let frontend = frontends[FrontendKey(address, .tcp)] ?? frontends[FrontendKey(any, .tcp)] else { return .notHandled }
         var random = RandomSource(seed: 1)
+        var turn = Turn()
         var reached: Set<SocketAddress> = []
         for _ in 0..<200 {
-            let chosen = frontend.group.choose(client: Objects.ip(client), tried: Tried(), random: &random)
+            let chosen = frontend.group.choose(
+                client: Objects.ip(client), tried: Tried(), turn: &turn, random: &random, connectionsActive: { _ in 0 })
             guard let chosen else { return .refused }
             reached.insert(frontend.group.endpoints[chosen].address)
         }

@@ -6,7 +6,8 @@ import Testing
 
 struct SnapshotCompilerTests {
     private func echo(
-        _ name: String, _ listen: String, _ endpoints: [String], affinity: Service.Affinity = .none, line: Int = 1
+        _ name: String, _ listen: String, _ endpoints: [String], affinity: Service.Affinity = .none, line: Int = 1,
+        settings change: (inout Service.Settings) -> Void = { _ in }
     ) -> KubernetesObject {
         let address = Objects.socket(listen)
         return Objects.service(name, line: line) {
@@ -14,6 +15,7 @@ struct SnapshotCompilerTests {
             $0.affinity = affinity
             $0.ports = [Objects.servicePort(Int(address.port.rawValue), line: line)]
             $0.inlineEndpoints = endpoints.map(Objects.socket)
+            change(&$0.settings)
         }
     }
 
@@ -76,6 +78,91 @@ struct SnapshotCompilerTests {
         let after = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"], affinity: .clientIP)]).snapshot)
         #expect(before.group("127.0.0.1:80") !== after.group("127.0.0.1:80"))
         #expect(after.group("127.0.0.1:80")?.selection == .clientIP)
+    }
+
+    static let selections: [(Service.Algorithm?, Service.Affinity, Selection)] = [
+        (nil, .none, .random), (nil, .clientIP, .clientIP), (.random, .none, .random), (.roundRobin, .none, .roundRobin),
+        (.leastConnections, .none, .leastConnections), (.consistentHash, .none, .clientIP), (.consistentHash, .clientIP, .clientIP),
+    ]
+
+    @Test(arguments: selections)
+    func theAlgorithmReachesTheGroup(_ algorithm: Service.Algorithm?, _ affinity: Service.Affinity, _ selection: Selection) throws {
+        var compiler = SnapshotCompiler()
+        let snapshot = try #require(
+            compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"], affinity: affinity) { $0.algorithm = algorithm }]).snapshot)
+        #expect(snapshot.group("127.0.0.1:80")?.selection == selection)
+    }
+
+    @Test func aChangeOfSettingsBuildsANewGroupForThatServiceOnly() throws {
+        var compiler = SnapshotCompiler()
+        let b = echo("b", "127.0.0.1:81", ["10.0.0.2:80"])
+        let before = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]), b]).snapshot)
+        let outcome = compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.algorithm = .roundRobin }, b])
+        let after = try #require(outcome.snapshot)
+        #expect(before.group("127.0.0.1:80") !== after.group("127.0.0.1:80"))
+        #expect(before.group("127.0.0.1:81") === after.group("127.0.0.1:81"))
+        #expect(outcome.changes.servicesChanged == 1 && outcome.changes.endpointsAdded == 0 && outcome.changes.listenersAdded == 0)
+        _ = compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]), b])
+        // The default written out is no change.
+        #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.algorithm = .random }, b]).snapshot == nil)
+    }
+
+    @Test func limitsReachTheGroup() throws {
+        var compiler = SnapshotCompiler()
+        let snapshot = try #require(
+            compiler.compile([
+                echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) {
+                    $0.connectionsMax = 10
+                    $0.connectionsPerSourceMax = 2
+                }
+            ]).snapshot)
+        let settings = snapshot.group("127.0.0.1:80")?.settings
+        #expect(settings?.connectionsMax == 10 && settings?.connectionsPerSourceMax == 2)
+        #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.connectionsMax = 10 }]).changes.servicesChanged == 1)
+    }
+
+    @Test func weightsReachEndpointsOfSlicesAndInlineOnesAlike() throws {
+        let weights = [
+            EndpointWeight(address: Objects.ip("10.0.0.1"), weight: 3),
+            EndpointWeight(address: Objects.ip("10.0.0.1"), port: PortNumber(81), weight: 0),
+        ]
+        var compiler = SnapshotCompiler()
+        let snapshot = try #require(
+            compiler.compile([
+                echo("a", "127.0.0.1:80", ["10.0.0.1:80", "10.0.0.1:81", "10.0.0.2:80"]) { $0.weights = weights },
+                Objects.service("b") {
+                    $0.externalIPs = [Objects.ip("127.0.0.1")]
+                    $0.ports = [Objects.servicePort(90)]
+                    $0.settings.weights = weights
+                },
+                Objects.slice("b-1", of: "b", [Objects.ready("10.0.0.1"), Objects.ready("10.0.0.2")]),
+            ]).snapshot)
+        #expect(snapshot.group("127.0.0.1:80")?.endpoints.map(\.weight) == [3, 0, 1])
+        #expect(snapshot.group("127.0.0.1:90")?.endpoints.map(\.weight) == [3, 1])
+    }
+
+    @Test func aChangeOfWeightBuildsANewGroup() throws {
+        func objects(_ weight: Int) -> [KubernetesObject] {
+            [
+                echo("a", "127.0.0.1:80", ["10.0.0.1:80", "10.0.0.2:80"]) {
+                    $0.weights = [EndpointWeight(address: Objects.ip("10.0.0.1"), weight: weight)]
+                }
+            ]
+        }
+        var compiler = SnapshotCompiler()
+        _ = compiler.compile(objects(2))
+        #expect(compiler.compile(objects(3)).changes.servicesChanged == 1)
+        #expect(compiler.compile(objects(3)).snapshot == nil)
+    }
+
+    @Test func weightZeroForAllIsSaidAndRefusesClients() throws {
+        var compiler = SnapshotCompiler()
+        let outcome = compiler.compile([
+            echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.weights = [EndpointWeight(address: Objects.ip("10.0.0.1"), weight: 0)] }
+        ])
+        #expect(outcome.notices.map(\.message) == ["Service default/a: every endpoint has weight 0, so new connections are refused"])
+        #expect(try #require(outcome.snapshot).verdict(to: "127.0.0.1:80") == .refused)
+        #expect(outcome.snapshot?.group("127.0.0.1:80")?.isEmpty == true)
     }
 
     @Test func aServiceThatIsGoneTakesItsListenersWithIt() throws {

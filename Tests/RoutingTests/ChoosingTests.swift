@@ -2,7 +2,7 @@ import Addressing
 import Routing
 import Testing
 
-private func group(_ count: Int, _ selection: Selection, without removed: Int? = nil, name: String = "web") -> EndpointGroup {
+func group(_ count: Int, _ selection: Selection, without removed: Int? = nil, name: String = "web") -> EndpointGroup {
     let addresses = (0..<count).filter { $0 != removed }.map {
         SocketAddress(IPAddress(ipv4: 0x0a00_0001 + UInt32($0)), PortNumber(8080)!)
     }
@@ -10,7 +10,15 @@ private func group(_ count: Int, _ selection: Selection, without removed: Int? =
         service: ServicePortName(namespace: "default", name: name, port: "", transport: .tcp), selection: selection, endpoints: addresses)
 }
 
-private func client(_ number: Int) -> IPAddress { IPAddress(ipv4: 0xc0a8_0000 &+ UInt32(number)) }
+func client(_ number: Int) -> IPAddress { IPAddress(ipv4: 0xc0a8_0000 &+ UInt32(number)) }
+
+extension EndpointGroup {
+    /// A choice where turns and loads are nothing.
+    func choose(client: IPAddress?, tried: Tried, random: inout RandomSource) -> Int? {
+        var turn = Turn()
+        return choose(client: client, tried: tried, turn: &turn, random: &random, connectionsActive: { _ in 0 })
+    }
+}
 
 @Suite struct ChoosingTests {
     @Test func randomChoiceIsUniform() {
@@ -35,7 +43,7 @@ private func client(_ number: Int) -> IPAddress { IPAddress(ipv4: 0xc0a8_0000 &+
         #expect(a != c)
     }
 
-    @Test(arguments: [Selection.random, .clientIP])
+    @Test(arguments: Selection.allCases)
     func triedEndpointsAreNotChosenAgain(_ selection: Selection) {
         let group = group(4, selection)
         var random = RandomSource(seed: 1)
@@ -48,7 +56,7 @@ private func client(_ number: Int) -> IPAddress { IPAddress(ipv4: 0xc0a8_0000 &+
         #expect(seen == [0, 1, 2, 3])
     }
 
-    @Test(arguments: [Selection.random, .clientIP])
+    @Test(arguments: Selection.allCases)
     func attemptsEndThoughEndpointsAreLeft(_ selection: Selection) {
         let group = group(Tried.max + 2, selection)
         var random = RandomSource(seed: 1)
@@ -59,8 +67,9 @@ private func client(_ number: Int) -> IPAddress { IPAddress(ipv4: 0xc0a8_0000 &+
 
     @Test func anEmptyGroupChoosesNothing() {
         var random = RandomSource(seed: 1)
-        #expect(group(0, .random).choose(client: nil, tried: Tried(), random: &random) == nil)
-        #expect(group(0, .clientIP).choose(client: client(1), tried: Tried(), random: &random) == nil)
+        for selection in Selection.allCases {
+            #expect(group(0, selection).choose(client: client(1), tried: Tried(), random: &random) == nil)
+        }
     }
 
     @Test func oneClientAlwaysMeetsOneEndpoint() {

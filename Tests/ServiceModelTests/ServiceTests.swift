@@ -200,13 +200,4 @@ struct ServiceTests {
                     + "ADDRESS:PORT, such as 127.0.0.1:9301"
             ])
     }
-
-    @Test func anUnknownAnnotationOfOursIsAnError() {
-        let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/endpoint": "x", "example.com/endpoint": "y"])
-        #expect(
-            errors(node) == [
-                "Service \"web\" is invalid: metadata.annotations[ringway.dev/endpoint]: Forbidden: unknown annotation "
-                    + "(did you mean \"ringway.dev/endpoints\"?); Ringway knows ringway.dev/endpoints"
-            ])
-    }
 }

@@ -74,7 +74,9 @@ struct Scenario {
                 endpoints.append(address)
                 addServer(kind, at: address)
             }
-            worker.open(frontend, to: endpoints, selection: random.chance(0.5) ? .random : .clientIP)
+            var settings = EndpointGroup.Settings()
+            settings.selection = Selection.allCases[random.below(Selection.allCases.count)]
+            worker.open(frontend, to: endpoints, settings: settings)
             frontends.append(frontend)
         }
         if random.chance(0.3) {

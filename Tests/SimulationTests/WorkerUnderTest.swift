@@ -7,6 +7,8 @@ import Synchronization
 
 /// A whole worker on the simulated driver, turned tick by tick.
 final class WorkerUnderTest {
+    static let activeColumn = Column.connectionsActive
+
     let network: SimulatedNetwork
     let driver: SimulatedDriver
     let counters = makeCounterTable()
@@ -46,10 +48,10 @@ final class WorkerUnderTest {
     }
 
     /// Serves an address.
-    func open(_ address: SocketAddress, to endpoints: [SocketAddress], selection: Selection = .random) {
+    func open(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings()) {
         let key = FrontendKey(address, .tcp)
         let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: .tcp)
-        let group = EndpointGroup(service: service, selection: selection, endpoints: endpoints)
+        let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
         let rows = nextRow + 1..<nextRow + 1 + group.endpoints.count
         let frontend = ServedFrontend(
             frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: nextRow, endpointRows: Array(rows))

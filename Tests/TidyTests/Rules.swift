@@ -230,6 +230,17 @@ enum Rules {
         return files.map(\.path).filter { $0.hasPrefix("Config/") && !named.contains($0) }.map { "README.md does not name \($0)" }
     }
 
+    /// The program's list of annotations and the manual's table of them must be the same.
+    static func annotationsThatDiffer(list: File, readme: File) -> [String] {
+        func names(_ lines: [Substring], _ quote: Character) -> Set<Substring> {
+            Set(lines.flatMap { $0.split(separator: quote) }.filter { $0.hasPrefix("ringway.dev/") && $0.count > "ringway.dev/".count })
+        }
+        let known = names(list.lines, "\"")
+        let shown = names(readme.lines.filter { $0.hasPrefix("| `ringway.dev/") }, "`")
+        return known.subtracting(shown).sorted().map { "README.md has no row for \($0)" }
+            + shown.subtracting(known).sorted().map { "README.md has a row for \($0), which the program does not know" }
+    }
+
     /// Options a document shows that the program does not know.
     static func unknownOptions(_ document: File, known: String) -> [String] {
         let words = document.text.split { !($0.isLetter || $0 == "-") }

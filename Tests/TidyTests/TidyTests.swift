@@ -122,6 +122,19 @@ struct TidyTests {
         #expect(try Formatter.lint([file.path]).status != 0)
     }
 
+    @Test func theManualHasEveryAnnotationAndNoOther() throws {
+        let list = try #require(Repository.file("Sources/ServiceModel/Annotations/RingwayAnnotation.swift"))
+        let readme = try #require(Repository.file("README.md"))
+        #expect(Rules.annotationsThatDiffer(list: list, readme: readme) == [])
+    }
+
+    @Test func annotationsThatDifferAreFound() {
+        let list = File(path: "list", text: "let a = \"ringway.dev/a\"\nlet p = \"ringway.dev/\"\nlet b = [\"ringway.dev/b\"]")
+        #expect(Rules.annotationsThatDiffer(list: list, readme: File(path: "README.md", text: "| `ringway.dev/a` |")).count == 1)
+        let more = "| `ringway.dev/a` | x |\n| `ringway.dev/b` |\n| `ringway.dev/c` |"
+        #expect(Rules.annotationsThatDiffer(list: list, readme: File(path: "README.md", text: more)).count == 1)
+    }
+
     // MARK: Words and folders
 
     @Test func nothingIsLeftOver() {

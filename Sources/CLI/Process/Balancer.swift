@@ -250,7 +250,7 @@ struct Balancer {
             "draining: no new connections; a second signal ends at once",
             metadata: [
                 "signal": "\(Host.signalName(signal))", "connections": "\(dataPlane.connectionsActive)",
-                "grace": "\(DurationArgument.text(of: options.grace))",
+                "grace": "\(DurationText.text(of: options.grace))",
             ])
         let reset = await dataPlane.drain(grace: options.grace)
         logger.info("stopped", metadata: ["connectionsReset": "\(reset)"])

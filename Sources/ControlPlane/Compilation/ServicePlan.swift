@@ -12,7 +12,8 @@ struct ServicePlan: Equatable {
 
     struct Port: Equatable {
         var name: ServicePortName
-        var selection: Selection
+        var settings: EndpointGroup.Settings
+        var weights: EndpointWeights
         var listens: [Listen]
         var pools: [EndpointPool]
         /// Where the port stands in its source, for notices.
@@ -71,8 +72,8 @@ struct ServicePlan: Equatable {
             ports.append(
                 Port(
                     name: ServicePortName(namespace: key.namespace, name: key.name, port: port.name, transport: .tcp),
-                    selection: service.affinity == .clientIP ? .clientIP : .random, listens: listens,
-                    pools: [], location: port.location))
+                    settings: EndpointGroup.Settings(service), weights: EndpointWeights(service.settings.weights ?? []),
+                    listens: listens, pools: [], location: port.location))
         }
         if ports.isEmpty, unforwarded < service.ports.count {
             note(
@@ -80,6 +81,7 @@ struct ServicePlan: Equatable {
                 "Service \(key) has no address to listen on: give it externalIPs, a clusterIP, a nodePort or status.loadBalancer.ingress")
         }
         fillPools(service: service, inputs: inputs)
+        noteIdlePools()
     }
 
     /// The addresses at which a Service's ports are served under their own number, each once: the first field that names one
@@ -126,6 +128,15 @@ struct ServicePlan: Equatable {
             } else if join.candidateCount > 0, join.pools.allSatisfy(\.endpoints.isEmpty) {
                 note(.warning, port.location, "Service \(port.name): no endpoint is ready (of \(join.candidateCount))")
             }
+        }
+    }
+
+    /// Weight 0 for all endpoints is refusing every client, which may be meant.
+    private mutating func noteIdlePools() {
+        for port in ports {
+            let endpoints = port.pools.flatMap(\.endpoints)
+            guard !endpoints.isEmpty, endpoints.allSatisfy({ port.weights.weight(of: $0) == 0 }) else { continue }
+            note(.warning, port.location, "Service \(port.name): every endpoint has weight 0, so new connections are refused")
         }
     }
 

@@ -107,14 +107,13 @@ private struct CompiledService {
             for (index, pool) in port.pools.enumerated() {
                 let loops = frontends.isEmpty ? [] : pool.endpoints.filter(frontends.contains)
                 own.formUnion(loops)
-                let endpoints = loops.isEmpty ? pool.endpoints : pool.endpoints.filter { !loops.contains($0) }
+                let addresses = loops.isEmpty ? pool.endpoints : pool.endpoints.filter { !loops.contains($0) }
+                let endpoints = addresses.map { Endpoint($0, weight: port.weights.weight(of: $0)) }
                 let groupKey = GroupKey(port: port.name, pool: index)
-                if let before = groups[groupKey], before.selection == port.selection,
-                    before.endpoints.lazy.map(\.address).elementsEqual(endpoints)
-                {
+                if let before = groups[groupKey], before.settings == port.settings, before.endpoints == endpoints {
                     next[groupKey] = before
                 } else {
-                    next[groupKey] = EndpointGroup(service: port.name, selection: port.selection, endpoints: endpoints)
+                    next[groupKey] = EndpointGroup(service: port.name, settings: port.settings, endpoints: endpoints)
                 }
             }
             for loop in own.sorted() {

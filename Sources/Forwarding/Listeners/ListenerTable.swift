@@ -21,6 +21,7 @@ struct Listener: BitwiseCopyable {
     var socket = SocketID.none
     /// Flows that still choose among the group's endpoints.
     var connecting: UInt32 = 0
+    var turn = Turn()
 
     init(generation: UInt32) { self.generation = generation }
 }
@@ -60,7 +61,7 @@ struct ListenerTable: ~Copyable {
     }
 
     /// nil when the table is full.
-    mutating func insert(_ served: ServedFrontend, socket: SocketID) -> UInt32? {
+    mutating func insert(_ served: ServedFrontend, socket: SocketID, turn: Turn) -> UInt32? {
         let slot: UInt32
         if let free = freeSlots.popLast() {
             slot = free
@@ -72,6 +73,7 @@ struct ListenerTable: ~Copyable {
         rows[Int(slot)] = Listener(generation: rows[Int(slot)].generation)
         rows[Int(slot)].phase = .open
         rows[Int(slot)].socket = socket
+        rows[Int(slot)].turn = turn
         frontends[Int(slot)] = served
         slots[served.frontend.key] = slot
         return slot

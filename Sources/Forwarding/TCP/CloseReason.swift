@@ -2,7 +2,7 @@
 package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientFin, serverFin, clientReset, serverReset
     case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
-    case limitProcess, drain, clientLost, serverLost, `internal`
+    case limitService, limitSource, limitProcess, drain, clientLost, serverLost, `internal`
 
     /// The word said in logs and statistics: `client-fin`.
     package var name: String {
@@ -16,6 +16,8 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .connectUnreachable: "connect-unreachable"
         case .noEndpoint: "no-endpoint"
         case .noSourcePort: "no-source-port"
+        case .limitService: "limit-service"
+        case .limitSource: "limit-source"
         case .limitProcess: "limit-process"
         case .drain: "drain"
         case .clientLost: "client-lost"

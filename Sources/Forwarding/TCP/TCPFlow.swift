@@ -100,6 +100,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// Rows of the worker's counters.
     package var serviceRow: UInt32 = 0
     package var endpointRow: UInt32 = 0
+    /// Where the connection is counted for its client; 0 where it is not.
+    package var sourceCell: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
     /// When all attempts to connect must be over.

@@ -13,6 +13,7 @@ enum Column {
     static let acceptPauses = 6
     static let buffersExhausted = 7
     static let staleCompletions = 8
+    static let sourcesUncounted = 9
 
     // Rows of Service ports and of endpoints.
     static let connections = 0
@@ -29,6 +30,21 @@ enum Column {
     /// Where everything is counted that found no row of its own.
     static let overflowRow = 1
     static let firstFreeRow = 2
+}
+
+/// The process's gauges as one worker reads them: its own and the others', at this moment.
+///
+/// Costs one load for each worker, so it is asked once or twice for a connection, not for each of its bytes.
+struct ProcessGauges {
+    let own: CounterTable
+    let others: [CounterTable]
+
+    /// The sum over all workers. Two cells need not be of one moment, and a row may have changed hands: never below zero.
+    func read(row: Int, column: Int) -> Int {
+        var sum = own.read(row: row, column: column)
+        for other in others { sum &+= other.read(row: row, column: column) }
+        return max(0, Int(Int64(bitPattern: sum)))
+    }
 }
 
 /// Makes the counters of one worker.

@@ -31,6 +31,7 @@ extension Worker {
             guard let slot = listeners.slot(of: served.frontend.key) else { continue }
             if let old = listeners.replace(slot, with: served) { reply.retired.append(old) }
         }
+        let turn = Turn(worker: settings.index, of: settings.others.count + 1)
         for served in open where listeners.slot(of: served.frontend.key) == nil {
             let key = served.frontend.key
             let opened = driver.openListener(key.address, backlog: Limits.backlog)
@@ -38,7 +39,7 @@ extension Worker {
                 reply.failures.append((key, opened.error))
                 continue
             }
-            guard let slot = listeners.insert(served, socket: opened.socket) else {
+            guard let slot = listeners.insert(served, socket: opened.socket, turn: turn) else {
                 submissions.append(.close(opened.socket))
                 reply.failures.append((key, ENFILE))
                 continue

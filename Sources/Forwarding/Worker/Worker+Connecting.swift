@@ -12,7 +12,14 @@ extension Worker {
         let served = listeners.frontend(of: flow.listener)
         let group = served.frontend.group
         let client = group.selection == .clientIP ? driver.peerAddress(of: flow.client.socket) : nil
-        guard now < flow.connectDeadline, let choice = group.choose(client: client, tried: flow.tried, random: &random) else {
+        let gauges = gauges
+        let choice =
+            now >= flow.connectDeadline
+            ? nil
+            : group.choose(client: client, tried: flow.tried, turn: &listeners[flow.listener].turn, random: &random) { index in
+                gauges.read(row: served.endpointRows[index], column: Column.connectionsActive)
+            }
+        guard let choice else {
             flows[slot].beginClose(reset: true, reason: reason)
             return
         }

@@ -66,7 +66,9 @@ extension Worker {
         if flows[slot].phase == .closing, flows[slot].endpointRow != 0 {
             counters.subtract(1, row: Int(flows[slot].endpointRow), column: Column.connectionsActive)
         }
+        if flows[slot].sourceCell != 0 { settings.sources.subtract(flows[slot].sourceCell) }
         flows.free(slot)
+        publishActive()
     }
 
     func token(_ kind: OperationKind, _ slot: UInt32) -> OperationToken {

@@ -11,6 +11,7 @@ package struct Worker: ~Copyable {
     let counters: CounterTable
     let mailbox: Mailbox
     let settings: WorkerSettings
+    let gauges: ProcessGauges
 
     var submissions = SubmissionQueue(capacity: Engine.Limits.submissionsMax)
     var completions = CompletionQueue(capacity: Engine.Limits.completionsMax)
@@ -56,6 +57,7 @@ package struct Worker: ~Copyable {
         self.mailbox = mailbox
         self.counters = counters
         self.settings = settings
+        gauges = ProcessGauges(own: counters, others: settings.others)
         pool = driver.buffers
         now = driver.monotonicNanoseconds()
         flows = FlowTable(capacity: settings.flowsMax)
@@ -123,7 +125,7 @@ package struct Worker: ~Copyable {
     mutating func publishCounters() {
         counters.add(1, row: Column.workerRow, column: Column.ticks)
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
-        counters.set(UInt64(flows.active), row: Column.workerRow, column: Column.active)
+        publishActive()
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
 

@@ -25,15 +25,21 @@ final class WorkerHandle: Sendable {
         _ engine: EngineSelection.Name, settings: DataPlaneSettings, connectionsMax: @escaping @Sendable () -> Int
     ) throws(DataPlaneError) -> [WorkerHandle] {
         let tables = (0..<settings.workers).map { _ in makeCounterTable() }
+        let secret = Mixer.mix(settings.seed ^ 0x736f_7572_6365_7321)
+        let sources = tables.map { _ in SourceCounts(secret: secret) }
         let cpus = CPUSet.allowed()
         var handles: [WorkerHandle] = []
         for index in 0..<settings.workers {
             var worker = WorkerSettings()
+            worker.index = index
             worker.seed = settings.seed &+ UInt64(index)
             worker.connectAttemptNanoseconds = settings.connectAttemptTimeout.clampedNanoseconds
             worker.connectNanoseconds = settings.connectTimeout.clampedNanoseconds
             worker.connectionsMax = connectionsMax
             worker.others = tables.indices.filter { $0 != index }.map { tables[$0] }
+            worker.connectionsLimit = settings.connectionsMax
+            worker.sources = sources[index]
+            worker.otherSources = sources.indices.filter { $0 != index }.map { sources[$0] }
             worker.allocationCount = settings.allocationCount
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
@@ -104,6 +110,7 @@ final class WorkerHandle: Sendable {
         reading.acceptPauses = read(Column.acceptPauses)
         reading.buffersExhausted = read(Column.buffersExhausted)
         reading.staleCompletions = read(Column.staleCompletions)
+        reading.sourcesUncounted = read(Column.sourcesUncounted)
         return reading
     }
 }

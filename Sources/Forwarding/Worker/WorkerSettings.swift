@@ -2,6 +2,8 @@ package import Engine
 
 /// What a worker is told at birth.
 package struct WorkerSettings: Sendable {
+    /// Which of the process's workers it is, from 0.
+    package var index = 0
     package var seed: UInt64 = 0
     package var connectAttemptNanoseconds: UInt64 = 1_000_000_000
     package var connectNanoseconds: UInt64 = 3_000_000_000
@@ -11,6 +13,11 @@ package struct WorkerSettings: Sendable {
     package var connectionsMax: (@Sendable () -> Int)?
     /// Counters of the process's other workers, for limits that hold for all together.
     package var others: [CounterTable] = []
+    /// The limit that the user set: a connection beyond it is reset. nil means none.
+    package var connectionsLimit: Int?
+    /// Connections by client, of this worker and of the others.
+    package var sources = SourceCounts()
+    package var otherSources: [SourceCounts] = []
     package var allocationCount: (@Sendable () -> UInt64)?
 
     package init() {}

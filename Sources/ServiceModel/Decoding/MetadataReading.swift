@@ -1,13 +1,3 @@
-/// Annotations that are Ringway's own.
-package enum RingwayAnnotation {
-    /// Every annotation of ours begins with this; one we don't know is an error, since it would silently do nothing.
-    package static let prefix = "ringway.dev/"
-    /// Endpoints written into the Service itself: `127.0.0.1:9301, [::1]:9302`. They replace slices.
-    package static let endpoints = "ringway.dev/endpoints"
-
-    static let known = [endpoints]
-}
-
 /// Reads and validates `metadata`, the same for every kind but for the rule of its name.
 struct MetadataReading {
     enum NameRule {
@@ -75,12 +65,20 @@ struct MetadataReading {
 
     private func validateOwn(_ entry: DocumentNode.Entry, in annotations: Field, into findings: inout Findings) {
         let field = Field(path: .key(annotations.path, entry.key), node: nil, parentLocation: entry.keyLocation)
-        if !RingwayAnnotation.known.contains(entry.key) {
-            let hint = Suggestion.phrase(for: entry.key, among: RingwayAnnotation.known)
-            findings.forbidden(field, "unknown annotation\(hint); Ringway knows \(RingwayAnnotation.known.joined(separator: ", "))")
+        if !RingwayAnnotation.names.contains(entry.key) {
+            findings.forbidden(
+                field, "unknown annotation\(hint(entry.key)); Ringway knows \(RingwayAnnotation.names.joined(separator: ", "))")
         } else if !isService {
             findings.forbidden(field, "may only be used on a Service")
         }
+    }
+
+    /// What was meant, by the part after the prefix: with it every two names would be near.
+    private func hint(_ key: String) -> String {
+        let names = RingwayAnnotation.names.map { $0.dropFirst(RingwayAnnotation.prefix.count) }
+        let word = String(key.dropFirst(RingwayAnnotation.prefix.count))
+        guard let near = Suggestion.nearest(to: word, among: names.map(String.init)) else { return "" }
+        return " (did you mean \(goQuoted(RingwayAnnotation.prefix + near))?)"
     }
 
     private static func strings(of map: Field) -> [String: String] {

@@ -28,7 +28,7 @@ struct ServiceReading {
         validateLabelMap(spec.child("selector"), into: &findings)
         ServicePolicies(spec: spec, metadata: metadata, type: service.type).validate(into: &findings)
         if service.type == .loadBalancer { service.loadBalancerIPs = readIngress(into: &findings) }
-        service.inlineEndpoints = readInlineEndpoints(portCount: service.ports.count, into: &findings)
+        readAnnotations(of: &service, into: &findings)
         return service
     }
 
@@ -190,49 +190,30 @@ struct ServiceReading {
         return addresses
     }
 
-    // MARK: Inline endpoints
+    // MARK: Annotations
 
-    private func readInlineEndpoints(portCount: Int, into findings: inout Findings) -> [SocketAddress]? {
+    private func readAnnotations(of service: inout Service, into findings: inout Findings) {
         let annotations = metadata.child("annotations")
-        guard let node = annotations.node?[RingwayAnnotation.endpoints], let text = node.string else { return nil }
-        let field = Field(path: .key(annotations.path, RingwayAnnotation.endpoints), node: node, parentLocation: node.location)
-        guard text.contains(where: { !$0.isWhitespace }) else {
-            findings.required(field, "at least one endpoint as ADDRESS:PORT, such as 127.0.0.1:9301")
-            return nil
+        for annotation in RingwayAnnotation.all { annotation.read(from: annotations, into: &service, findings: &findings) }
+        if service.inlineEndpoints != nil, service.ports.count > 1,
+            let field = ServiceAnnotation.field(RingwayAnnotation.endpoints, in: annotations)
+        {
+            findings.warn(field, "the Service has \(service.ports.count) ports, and each of them will use these same endpoints")
         }
-        var endpoints: [SocketAddress] = []
-        for (index, item) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
-            let item = trimmed(item)
-            guard let endpoint = SocketAddress(item), AddressRules.specialAddress(endpoint.address) == nil else {
-                findings.invalid(field, string: String(item), problem(ofItem: item, number: index + 1))
-                continue
-            }
-            if endpoints.contains(endpoint) {
-                findings.warn(field, "endpoint \(endpoint) is listed twice and counts once")
-            } else {
-                endpoints.append(endpoint)
+        if let endpoints = service.inlineEndpoints, let weights = service.settings.weights,
+            let field = ServiceAnnotation.field(RingwayAnnotation.weights, in: annotations)
+        {
+            for weight in weights where !endpoints.contains(where: weight.matches) {
+                let name = weight.port.map { SocketAddress(weight.address, $0).description } ?? weight.address.description
+                findings.warn(field, "\(name) is none of the endpoints in \(RingwayAnnotation.endpoints)")
             }
         }
-        if portCount > 1 {
-            findings.warn(field, "the Service has \(portCount) ports, and each of them will use these same endpoints")
+        if service.affinity == .clientIP, let algorithm = service.settings.algorithm, algorithm != .consistentHash,
+            let field = ServiceAnnotation.field(RingwayAnnotation.algorithm, in: annotations)
+        {
+            findings.invalid(
+                field, string: algorithm.rawValue,
+                "may not be used when `sessionAffinity` is 'ClientIP', which means consistent-hash: remove one of the two")
         }
-        return endpoints
-    }
-
-    private func problem(ofItem item: Substring, number: Int) -> String {
-        if item.isEmpty { return "item \(number) is empty" }
-        if let endpoint = SocketAddress(item), let problem = AddressRules.specialAddress(endpoint.address) {
-            return "item \(number) \(problem)"
-        }
-        if IPAddress(item) != nil { return "item \(number) has no port: write ADDRESS:PORT, and IPv6 as [ADDRESS]:PORT" }
-        if let colon = item.lastIndex(of: ":"), item.index(after: colon) < item.endIndex {
-            let host = item[..<colon]
-            let digits = item[item.index(after: colon)...]
-            let address = host.first == "[" && host.last == "]" ? host.dropFirst().dropLast() : host
-            if IPAddress(address) != nil, PortNumber(digits) == nil {
-                return "item \(number): the port \(AddressRules.portRangeMessage)"
-            }
-        }
-        return "item \(number) must be ADDRESS:PORT with an IP address, such as 127.0.0.1:9301 or [::1]:9301"
     }
 }

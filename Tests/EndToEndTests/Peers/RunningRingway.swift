@@ -173,11 +173,13 @@ struct Statistics: Decodable {
         var acceptPauses: UInt64
         var buffersExhausted: UInt64
         var staleCompletions: UInt64
+        var sourcesUncounted: UInt64
     }
 
     struct Endpoint: Decodable {
         var address: String
         var state: String
+        var weight: UInt64
         var connections: UInt64
         var connectionsActive: UInt64
         var connectFailures: UInt64
@@ -188,6 +190,9 @@ struct Statistics: Decodable {
         var name: String
         var port: String
         var transport: String
+        var algorithm: String
+        var connectionsMax: UInt64?
+        var connectionsPerSourceMax: UInt64?
         var connections: UInt64
         var connectionsActive: UInt64
         var bytesFromClients: UInt64

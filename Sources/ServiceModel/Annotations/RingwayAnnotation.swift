@@ -1,0 +1,101 @@
+/// Ringway's own annotations on a Service: the closed list. A further one is one line in `all`, with its name, the place of its
+/// value in `Service`, and what may stand there.
+package enum RingwayAnnotation {
+    /// Every annotation of ours begins with this; one we don't know is an error, since it would silently do nothing.
+    package static let prefix = "ringway.dev/"
+    /// Endpoints written into the Service itself: `127.0.0.1:9301, [::1]:9302`. They replace slices.
+    package static let endpoints = "ringway.dev/endpoints"
+
+    static let algorithm = "ringway.dev/algorithm"
+    static let weights = "ringway.dev/weights"
+
+    static let all: [ServiceAnnotation] = [
+        ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
+        ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
+        ServiceAnnotation(weights, \.settings.weights, .weights),
+        ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
+        ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
+    ]
+
+    static let names = all.map(\.name)
+}
+
+/// An annotation and what becomes of its text.
+struct ServiceAnnotation: Sendable {
+    let name: String
+    private let read: @Sendable (String, Field, inout Service, inout Findings) -> Void
+
+    init<Value: Sendable>(
+        _ name: String, _ place: any WritableKeyPath<Service, Value?> & Sendable, _ reader: AnnotationReader<Value>
+    ) {
+        self.name = name
+        read = { text, field, service, findings in
+            if let value = reader.read(text, field, &findings) { service[keyPath: place] = value }
+        }
+    }
+
+    /// The annotation's place under `metadata.annotations`; nil where it is missing or no text (and then the strict pass said so).
+    static func field(_ name: String, in annotations: Field) -> Field? {
+        guard let node = annotations.node?[name], node.string != nil else { return nil }
+        return Field(path: .key(annotations.path, name), node: node, parentLocation: node.location)
+    }
+
+    func read(from annotations: Field, into service: inout Service, findings: inout Findings) {
+        guard let field = Self.field(name, in: annotations), let text = field.string else { return }
+        read(text, field, &service, &findings)
+    }
+}
+
+/// Turns an annotation's text into a value, or says what is wrong with it and what is allowed.
+struct AnnotationReader<Value: Sendable>: Sendable {
+    let read: @Sendable (_ text: String, _ field: Field, _ findings: inout Findings) -> Value?
+}
+
+extension AnnotationReader where Value: CaseIterable & RawRepresentable<String> {
+    /// One of the words of an enumeration.
+    static var choice: Self {
+        Self { text, field, findings in
+            if let value = Value(rawValue: String(trimmed(text))) { return value }
+            findings.unsupported(field, text, supported: Value.allCases.map(\.rawValue).sorted())
+            return nil
+        }
+    }
+}
+
+extension AnnotationReader where Value == Int {
+    /// A whole number within `range`.
+    static func integer(_ range: ClosedRange<Int>) -> Self {
+        Self { text, field, findings in
+            guard let number = wholeNumber(trimmed(text)), range.contains(number) else {
+                findings.invalid(
+                    field, string: text, "must be a whole number between \(range.lowerBound) and \(range.upperBound), inclusive")
+                return nil
+            }
+            return number
+        }
+    }
+}
+
+/// A number of decimal digits alone; nil where it is none or too long.
+func wholeNumber(_ text: some StringProtocol) -> Int? {
+    guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+    return Int(text)
+}
+
+extension AnnotationReader where Value == Duration {
+    /// A length of time as Go and Kubernetes write it, within `range`.
+    static func duration(_ range: ClosedRange<Duration>) -> Self {
+        Self { text, field, findings in
+            guard let duration = DurationText.duration(trimmed(text)) else {
+                findings.invalid(field, string: text, "must be a length of time with its unit, such as 500ms, 90s, 5m or 1h30m")
+                return nil
+            }
+            guard range.contains(duration) else {
+                let bounds = "\(DurationText.text(of: range.lowerBound)) and \(DurationText.text(of: range.upperBound))"
+                findings.invalid(field, string: text, "must be between \(bounds), inclusive")
+                return nil
+            }
+            return duration
+        }
+    }
+}

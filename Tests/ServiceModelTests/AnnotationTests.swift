@@ -1,0 +1,195 @@
+import Addressing
+import Testing
+
+@testable import ServiceModel
+
+/// Ringway's own annotations: what is read, what is refused and in which words.
+@Suite struct AnnotationTests {
+    static func errors(_ annotation: String, _ value: Tree) -> [String] {
+        ServiceModelTests.errors(service(["ports": [["port": 80]]], annotations: .map([("ringway.dev/" + annotation, value)])))
+    }
+
+    static func invalid(_ annotation: String, _ cause: String) -> String {
+        "Service \"web\" is invalid: metadata.annotations[ringway.dev/\(annotation)]: \(cause)"
+    }
+
+    // MARK: The list
+
+    static let misspelled = [
+        ("endpoint", "endpoints"), ("Endpoints", "endpoints"), ("endpionts", "endpoints"),
+        ("weight", "weights"), ("algoritm", "algorithm"), ("max-connection", "max-connections"), ("maxconnections", "max-connections"),
+        ("max-connections-per-sourse", "max-connections-per-source"),
+    ]
+
+    @Test(arguments: misspelled)
+    func anUnknownAnnotationSaysWhatWasMeant(_ name: String, _ meant: String) {
+        let known = RingwayAnnotation.names.joined(separator: ", ")
+        #expect(
+            Self.errors(name, "x") == [
+                Self.invalid(
+                    name, "Forbidden: unknown annotation (did you mean \"ringway.dev/\(meant)\"?); Ringway knows \(known)")
+            ])
+    }
+
+    @Test func whatIsNearNothingHasNoHint() {
+        let found = Self.errors("colour", "x")
+        #expect(found.count == 1 && !found[0].contains("did you mean") && found[0].contains("unknown annotation; Ringway knows "))
+    }
+
+    @Test func annotationsOfOthersAreTheirs() {
+        #expect(ServiceModelTests.errors(service(["ports": [["port": 80]]], annotations: ["example.com/endpoint": "y"])) == [])
+    }
+
+    @Test func anUnknownAnnotationIsPlacedAtItsKeyAndABadValueAtItself() throws {
+        let tree: Tree = ["ringway.dev/endpoint": "10.0.0.1:80", "ringway.dev/endpoints": "nowhere"]
+        let found = ObjectDecoder.decode(service(["ports": [["port": 80]]], annotations: tree)).flatMap(\.diagnostics)
+        // Keys stand in column 0 of these trees, values in column 1.
+        #expect(found.map(\.location.column) == [0, 1])
+        #expect(Set(found.map(\.location.line)).count == 2)
+    }
+
+    @Test(arguments: [Tree.integer(5), .boolean(true), .list(["a"])])
+    func anAnnotationMustBeAText(_ value: Tree) {
+        let found = Self.errors("endpoints", value)
+        #expect(found.count == 1 && found[0].contains("cannot unmarshal"), "\(found)")
+    }
+
+    @Test func annotationsOfOursBelongOnServices() {
+        let tree: Tree = [
+            "apiVersion": "v1", "kind": "Endpoints", "metadata": ["name": "web", "annotations": ["ringway.dev/endpoints": "10.0.0.1:80"]],
+        ]
+        #expect(
+            ServiceModelTests.errors(tree.node).contains {
+                $0.hasSuffix("metadata.annotations[ringway.dev/endpoints]: Forbidden: may only be used on a Service")
+            })
+    }
+
+    // MARK: Algorithm
+
+    @Test(arguments: Service.Algorithm.allCases)
+    func anAlgorithmIsReadByItsName(_ algorithm: Service.Algorithm) {
+        let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/algorithm": .string(" \(algorithm.rawValue)")])
+        #expect(decodedService(node)?.settings.algorithm == algorithm)
+    }
+
+    @Test(arguments: ["", "Random", "rr", "least_conn"])
+    func anotherAlgorithmIsRefusedWithTheListOfThem(_ text: String) {
+        let all = "\"consistent-hash\", \"least-connections\", \"random\", \"round-robin\""
+        #expect(
+            Self.errors("algorithm", .string(text)) == [
+                Self.invalid("algorithm", "Unsupported value: \"\(text)\": supported values: \(all)")
+            ])
+    }
+
+    @Test(arguments: Service.Algorithm.allCases)
+    func affinityAllowsTheHashAndContradictsTheRest(_ algorithm: Service.Algorithm) {
+        let spec: Tree = ["sessionAffinity": "ClientIP", "ports": [["port": 80]]]
+        let found = ServiceModelTests.errors(service(spec, annotations: ["ringway.dev/algorithm": .string(algorithm.rawValue)]))
+        let contradiction = Self.invalid(
+            "algorithm",
+            "Invalid value: \"\(algorithm.rawValue)\": may not be used when `sessionAffinity` is 'ClientIP', which means consistent-hash: "
+                + "remove one of the two")
+        #expect(found == (algorithm == .consistentHash ? [] : [contradiction]))
+    }
+
+    // MARK: Weights
+
+    @Test func weightsNameAddressesWithOrWithoutPort() throws {
+        let text = "10.0.1.11=3, 10.0.1.12:9301 = 0,[fd00::1]:80=256,fd00::2=1"
+        let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/weights": .string(text)])
+        let weights = try #require(decodedService(node)?.settings.weights)
+        #expect(weights.map(\.address.description) == ["10.0.1.11", "10.0.1.12", "fd00::1", "fd00::2"])
+        #expect(weights.map { $0.port?.rawValue } == [nil, 9301, 80, nil])
+        #expect(weights.map(\.weight) == [3, 0, 256, 1])
+    }
+
+    static let badWeights: [(String, String)] = [
+        ("", "Required value: at least one weight as ADDRESS=WEIGHT or ADDRESS:PORT=WEIGHT, such as 10.0.1.11=3"),
+        ("10.0.1.11=3,", "Invalid value: \"\": item 2 is empty"),
+        (
+            "10.0.1.11",
+            "Invalid value: \"10.0.1.11\": item 1 has no weight: write ADDRESS=WEIGHT or ADDRESS:PORT=WEIGHT, such as 10.0.1.11=3"
+        ),
+        ("a=1, 10.0.1.1=257", "Invalid value: \"10.0.1.1=257\": item 2 must have a weight between 0 and 256, inclusive, after the ="),
+        ("10.0.1.1=-1", "Invalid value: \"10.0.1.1=-1\": item 1 must have a weight between 0 and 256, inclusive, after the ="),
+        ("10.0.1.1=1.5", "Invalid value: \"10.0.1.1=1.5\": item 1 must have a weight between 0 and 256, inclusive, after the ="),
+        ("10.0.1.1=", "Invalid value: \"10.0.1.1=\": item 1 must have a weight between 0 and 256, inclusive, after the ="),
+        (
+            "web:80=1",
+            "Invalid value: \"web:80=1\": item 1 must name an endpoint by its IP address, with or without port, such as 10.0.1.11 or "
+                + "[::1]:9301"
+        ),
+        ("10.0.1.1=1,10.0.1.1=2", "Duplicate value: \"10.0.1.1\""),
+    ]
+
+    @Test(arguments: badWeights)
+    func aBadWeightIsNamed(_ text: String, _ cause: String) {
+        #expect(Self.errors("weights", .string(text)).last == Self.invalid("weights", cause))
+    }
+
+    @Test func aWeightForNoneOfTheInlineEndpointsIsAWarning() {
+        let tree: Tree = ["ringway.dev/endpoints": "10.0.0.1:80", "ringway.dev/weights": "10.0.0.1=2, 10.0.0.1:81=3, 10.0.0.2=1"]
+        #expect(
+            ServiceModelTests.warnings(service(["ports": [["port": 80]]], annotations: tree)) == [
+                "Service \"web\": metadata.annotations[ringway.dev/weights]: 10.0.0.1:81 is none of the endpoints in ringway.dev/endpoints",
+                "Service \"web\": metadata.annotations[ringway.dev/weights]: 10.0.0.2 is none of the endpoints in ringway.dev/endpoints",
+            ])
+    }
+
+    // MARK: Numbers
+
+    @Test func limitsAreWholeNumbers() throws {
+        let tree: Tree = ["ringway.dev/max-connections": "2147483647", "ringway.dev/max-connections-per-source": " 1 "]
+        let settings = try #require(decodedService(service(["ports": [["port": 80]]], annotations: tree))?.settings)
+        #expect(settings.connectionsMax == 2_147_483_647 && settings.connectionsPerSourceMax == 1)
+    }
+
+    @Test(
+        arguments: ["max-connections", "max-connections-per-source"],
+        ["", "0", "-1", "+1", "1k", "1.0", "2147483648", "99999999999999999999", "\u{661}"])
+    func aLimitThatIsNoneIsNamed(_ annotation: String, _ text: String) {
+        #expect(
+            Self.errors(annotation, .string(text)) == [
+                Self.invalid(annotation, "Invalid value: \"\(text)\": must be a whole number between 1 and 2147483647, inclusive")
+            ])
+    }
+
+    @Test func aNumberWithoutQuotesIsAnErrorAsAnAPIServerHasIt() {
+        let found = Self.errors("max-connections", 100)
+        #expect(found.count == 1 && found[0].contains("cannot unmarshal number into"), "\(found)")
+    }
+
+    // MARK: Lengths of time
+
+    static let durations: [(String, Duration?)] = [
+        ("90s", .seconds(90)), ("5m", .seconds(300)), ("1h30m", .seconds(5400)), ("1.5s", .milliseconds(1500)), ("0", .zero),
+        ("0s", .zero), ("100us", .microseconds(100)), ("100\u{b5}s", .microseconds(100)), ("7ns", .nanoseconds(7)),
+        (".5s", .milliseconds(500)),
+        ("1.s", .seconds(1)), ("30m1h", .seconds(5400)), ("8760h", .seconds(31_536_000)),
+        ("0.333333333333333333h", .nanoseconds(1_199_999_999_999)),
+        ("", nil), ("5", nil), ("s", nil), ("-1s", nil), ("+1s", nil), ("1 s", nil), ("1d", nil), ("1h 30m", nil), ("1.2.3s", nil),
+        (".s", nil),
+        ("8761h", nil), ("99999999999999999999h", nil), ("\u{663}s", nil), ("1S", nil),
+    ]
+
+    @Test(arguments: durations)
+    func lengthsOfTimeAreReadAsGoReadsThem(_ text: String, _ expected: Duration?) {
+        #expect(DurationText.duration(text) == expected)
+    }
+
+    @Test func aLengthOfTimeHasBounds() {
+        let node = DocumentNode(.scalar(.init(text: "2s", kind: .string)), at: SourceLocation(file: "f", line: 1, column: 1))
+        let field = Field(path: .key(.root, "ringway.dev/x"), node: node, parentLocation: node.location)
+        let reader = AnnotationReader.duration(.milliseconds(10)...(.seconds(90)))
+        var findings = Findings(qualifiedKind: "Service", name: "web", key: nil)
+        #expect(reader.read(" 2s ", field, &findings) == .seconds(2))
+        #expect(reader.read("2h", field, &findings) == nil)
+        #expect(reader.read("2", field, &findings) == nil)
+        #expect(
+            findings.diagnostics.map(\.message) == [
+                "Service \"web\" is invalid: [ringway.dev/x]: Invalid value: \"2h\": must be between 10ms and 1m30s, inclusive",
+                "Service \"web\" is invalid: [ringway.dev/x]: Invalid value: \"2\": must be a length of time with its unit, "
+                    + "such as 500ms, 90s, 5m or 1h30m",
+            ])
+    }
+}
