@@ -172,7 +172,8 @@ struct TidyTests {
     // MARK: Documents and samples
 
     @Test(arguments: [
-        "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates", "Scripts/bench",
+        "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates",
+        "Scripts/bench",
     ])
     func whatADocumentNamesIsThere(path: String) throws {
         let document = try #require(Repository.file(path))
