@@ -35,6 +35,7 @@ final class WorkerHandle: Sendable {
             worker.connectionsMax = connectionsMax
             worker.others = tables.indices.filter { $0 != index }.map { tables[$0] }
             worker.allocationCount = settings.allocationCount
+            worker.pipesMax = DataPlane.pipesWithin(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
                 handles.append(try start(engine, index: index, cpu: cpu, counters: tables[index], settings: worker))
@@ -55,7 +56,7 @@ final class WorkerHandle: Sendable {
         let thread = WorkerThread(name: "ringway-\(index)", cpu: cpu) {
             let driver: any Driver
             do throws(UringUnavailable) {
-                driver = try engine.makeDriver()
+                driver = try engine.makeDriver(pipesMax: settings.pipesMax)
             } catch {
                 return birth.announce(.failure(DataPlaneError("worker \(index): \(error)")))
             }

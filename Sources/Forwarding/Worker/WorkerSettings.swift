@@ -11,6 +11,9 @@ package struct WorkerSettings: Sendable {
     package var connectionsMax: (@Sendable () -> Int)?
     /// Counters of the process's other workers, for limits that hold for all together.
     package var others: [CounterTable] = []
+    package var bulk = BulkRule()
+    /// Pipes the worker's driver may have open for transfers.
+    package var pipesMax = Engine.Limits.pipesMax
     package var allocationCount: (@Sendable () -> UInt64)?
 
     package init() {}
