@@ -10,8 +10,8 @@ package enum Leg: UInt8, BitwiseCopyable, Sendable, CaseIterable {
 
 /// What the worker is to do after an event, done in the order of the members.
 package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
-    package let rawValue: UInt16
-    package init(rawValue: UInt16) { self.rawValue = rawValue }
+    package let rawValue: UInt32
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
 
     package static let sendToClient = FlowActions(rawValue: 1 << 0)
     package static let sendToServer = FlowActions(rawValue: 1 << 1)
@@ -28,6 +28,10 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
     package static let boundFlush = FlowActions(rawValue: 1 << 11)
     /// Nothing is in the kernel any more: close both sockets and free the slot.
     package static let finish = FlowActions(rawValue: 1 << 12)
+    package static let transferFromClient = FlowActions(rawValue: 1 << 13)
+    package static let transferFromServer = FlowActions(rawValue: 1 << 14)
+    package static let cancelTransferFromClient = FlowActions(rawValue: 1 << 15)
+    package static let cancelTransferFromServer = FlowActions(rawValue: 1 << 16)
 }
 
 /// One TCP connection from a client through the balancer to an endpoint.
@@ -42,6 +46,10 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
 ///                waiting ──────────────────────────────────────────────────────────────────────────►▼
 ///                                                                                     finish: close, free, generation + 1
 /// ```
+///
+/// Each direction moves its bytes in one of two ways. *Small*: received into buffers, linked into the other leg's outbox, sent.
+/// *Bulk*: transfers within the engine, without buffers. It goes from one to the other only between two bytes: into bulk when no
+/// receive is pending and the outbox is empty and sent, back when a transfer has completed, which leaves nothing under way.
 ///
 /// Events change what is known; `settle` then says what should be in flight, as a pure function of that. Closing has three
 /// steps: `beginClose` (cancel what is pending), join (completions come in; **buffers of a pending send stay untouched**),
@@ -71,6 +79,13 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
         package var input = Input.open
         package var sending = false
         package var sendCancelled = false
+        /// What is read here moves to the other leg by transfers, and not by receives and sends.
+        package var isBulk = false
+        /// A transfer from this leg is pending. Then no receive of this leg and no send to the other one is.
+        package var transferring = false
+        package var transferCancelled = false
+        /// In small mode, how much of late came in full buffers; in bulk, minus the number of small transfers in a row.
+        package var fullness: Int16 = 0
         package var finSent = false
         /// A send failed: the peer is gone, and the receive will say how.
         package var isBroken = false
@@ -78,7 +93,7 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
         package init() {}
 
         var pendingOperations: Int {
-            (receive == .armed || receive == .cancelling ? 1 : 0) + (sending ? 1 : 0)
+            (receive == .armed || receive == .cancelling ? 1 : 0) + (sending ? 1 : 0) + (transferring ? 1 : 0)
         }
     }
 
@@ -125,7 +140,7 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
 
 extension TCPFlow {
     /// A receive completed: bytes, FIN (0), or a negative errno.
-    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, in pool: BufferPool) {
+    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool) {
         if !completion.more { self[leg].receive = .idle }
         if completion.result > 0 {
             // Bytes for a side that can't take them any more are dropped, as a kernel drops what comes for a closed socket.
@@ -133,6 +148,7 @@ extension TCPFlow {
                 pool.release(completion.buffer)
             } else {
                 self[leg.other].outbox.append(completion.buffer, length: Int(completion.result), in: pool)
+                if phase == .established { bulk.received(Int(completion.result), of: pool.bufferSize, &self[leg]) }
             }
             return
         }
@@ -157,6 +173,31 @@ extension TCPFlow {
         if errno == .cancelled || errno == .starved { return }
         self[leg].outbox.removeAll(in: pool)
         foundFailed(leg)
+    }
+
+    /// A transfer from a leg completed: bytes delivered to the other one, FIN (0), or a negative errno of either side.
+    package mutating func transferCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule()) {
+        if !completion.more {
+            self[leg].transferring = false
+            self[leg].transferCancelled = false
+        }
+        if completion.result > 0 {
+            if !completion.more { bulk.transferred(Int(completion.result), &self[leg]) }
+            return
+        }
+        let errno = FlowErrno(completion.result)
+        switch errno {
+        case .cancelled: return
+        case .starved: bulk.refused(&self[leg])
+        case .end, .reset, .lost:
+            if completion.isDestination {
+                // Reading goes on in small mode, which drops what can't be delivered any more.
+                self[leg].isBulk = false
+                return foundFailed(leg.other)
+            }
+            self[leg].input = errno == .end && !self[leg].isBroken ? .fin : .reset
+            note(leg, errno)
+        }
     }
 
     /// A leg's peer is gone, though no receive has told so.
@@ -242,8 +283,12 @@ extension TCPFlow {
             }
         }
         if phase == .closing { return settleClosing() }
-        settleLeg(.client, .sendToClient, .shutdownClient, .receiveFromClient, .cancelReceiveFromClient, outboxMax, &actions)
-        settleLeg(.server, .sendToServer, .shutdownServer, .receiveFromServer, .cancelReceiveFromServer, outboxMax, &actions)
+        settleLeg(
+            .client, .sendToClient, .shutdownClient, .receiveFromClient, .cancelReceiveFromClient, .transferFromClient, outboxMax,
+            &actions)
+        settleLeg(
+            .server, .sendToServer, .shutdownServer, .receiveFromServer, .cancelReceiveFromServer, .transferFromServer, outboxMax,
+            &actions)
         return actions
     }
 
@@ -263,8 +308,8 @@ extension TCPFlow {
     }
 
     private mutating func settleLeg(
-        _ leg: Leg, _ send: FlowActions, _ shutdown: FlowActions, _ receive: FlowActions, _ cancel: FlowActions, _ outboxMax: UInt16,
-        _ actions: inout FlowActions
+        _ leg: Leg, _ send: FlowActions, _ shutdown: FlowActions, _ receive: FlowActions, _ cancel: FlowActions,
+        _ transfer: FlowActions, _ outboxMax: UInt16, _ actions: inout FlowActions
     ) {
         let isConnected = leg == .client || phase == .established
         let other = self[leg.other]
@@ -279,8 +324,22 @@ extension TCPFlow {
         }
         // Also where the other side is broken: what comes is dropped then, but a peer that can't speak may not listen either.
         let isWanted = isConnected && self[leg].input == .open && other.input != .reset
+        if other.isBroken { self[leg].isBulk = false }
+        if self[leg].isBulk {
+            // A transfer needs no buffer.
+            if self[leg].receive == .starved { self[leg].receive = .idle }
+            // **The first transfer comes after the last buffered byte**: nothing is being received, nothing waits to be sent.
+            if isWanted, self[leg].receive == .idle, !self[leg].transferring, other.outbox.isEmpty, !other.sending {
+                self[leg].transferring = true
+                actions.insert(transfer)
+            }
+        }
         switch self[leg].receive {
-        case .idle where isWanted && other.outbox.count <= outboxMax / 2:
+        case .armed where self[leg].isBulk:
+            self[leg].receive = .cancelling
+            actions.insert(cancel)
+        // Not beside a transfer, which has what comes first.
+        case .idle where isWanted && !self[leg].transferring && !self[leg].isBulk && other.outbox.count <= outboxMax / 2:
             self[leg].receive = .armed
             actions.insert(receive)
         case .armed where !isWanted || other.outbox.count > outboxMax:
@@ -295,6 +354,8 @@ extension TCPFlow {
         var actions: FlowActions = []
         if client.receive == .armed { actions.insert(.cancelReceiveFromClient) }
         if server.receive == .armed { actions.insert(.cancelReceiveFromServer) }
+        if client.transferring, !client.transferCancelled { actions.insert(.cancelTransferFromClient) }
+        if server.transferring, !server.transferCancelled { actions.insert(.cancelTransferFromServer) }
         if client.sending, !client.sendCancelled { actions.insert(.cancelSendToClient) }
         if server.sending, !server.sendCancelled { actions.insert(.cancelSendToServer) }
         if connectPending, !connectCancelled { actions.insert(.cancelConnect) }
@@ -318,6 +379,7 @@ extension TCPFlow.LegState {
     fileprivate mutating func cancelAll() {
         if receive == .armed { receive = .cancelling }
         sendCancelled = sending
+        transferCancelled = transferring
     }
 }
 

@@ -149,6 +149,8 @@ package struct Worker: ~Copyable {
         case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)
+        case .transferFromClient: transferCompleted(slot, .client, completion)
+        case .transferFromServer: transferCompleted(slot, .server, completion)
         }
         settle(slot)
     }

@@ -41,6 +41,7 @@ final class WorkerHandle: Sendable {
             worker.sources = sources[index]
             worker.otherSources = sources.indices.filter { $0 != index }.map { sources[$0] }
             worker.allocationCount = settings.allocationCount
+            worker.pipesMax = DataPlane.pipesWithin(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
                 handles.append(try start(engine, index: index, cpu: cpu, counters: tables[index], settings: worker))
@@ -61,7 +62,7 @@ final class WorkerHandle: Sendable {
         let thread = WorkerThread(name: "ringway-\(index)", cpu: cpu) {
             let driver: any Driver
             do throws(UringUnavailable) {
-                driver = try engine.makeDriver()
+                driver = try engine.makeDriver(pipesMax: settings.pipesMax)
             } catch {
                 return birth.announce(.failure(DataPlaneError("worker \(index): \(error)")))
             }
