@@ -212,15 +212,6 @@ extension TCPFlow {
         }
     }
 
-    /// Whether a leg's peer could go without our hearing of it: its reading is held up by back-pressure, or has met FIN.
-    package func isUnheard(_ leg: Leg) -> Bool {
-        switch self[leg].input {
-        case .open: self[leg].receive == .idle && !self[leg].isBroken
-        case .fin: !self[leg].finSent
-        case .reset: false
-        }
-    }
-
     /// The connect completed well.
     package mutating func connected() {
         connectPending = false
@@ -272,7 +263,7 @@ extension TCPFlow {
     package mutating func settle(outboxMax: UInt16, in pool: BufferPool) -> FlowActions {
         var actions: FlowActions = []
         if phase != .closing {
-            settleReset(&actions, pool)
+            if client.input == .reset || server.input == .reset { settleReset(&actions, pool) }
             // The reading that is to tell why a send failed may have to wait for the other side to take bytes: not for ever.
             if phase == .established, client.isBroken || server.isBroken, !flushBounded {
                 flushBounded = true
@@ -283,19 +274,14 @@ extension TCPFlow {
             }
         }
         if phase == .closing { return settleClosing() }
-        settleLeg(
-            .client, .sendToClient, .shutdownClient, .receiveFromClient, .cancelReceiveFromClient, .transferFromClient, outboxMax,
-            &actions)
-        settleLeg(
-            .server, .sendToServer, .shutdownServer, .receiveFromServer, .cancelReceiveFromServer, .transferFromServer, outboxMax,
-            &actions)
+        Self.settleLeg(&client, server, isConnected: true, .ofClient, outboxMax, &actions)
+        Self.settleLeg(&server, client, isConnected: phase == .established, .ofServer, outboxMax, &actions)
         return actions
     }
 
     /// A reset is passed on after the bytes that came before it are with the kernel, as TCP lets a reader have what is in its
     /// queue. What the kernel has not delivered by then is lost with the reset.
     private mutating func settleReset(_ actions: inout FlowActions, _ pool: BufferPool) {
-        guard client.input == .reset || server.input == .reset else { return }
         let leg: Leg = client.input == .reset ? .client : .server
         if !self[leg].sending { self[leg].outbox.removeAll(in: pool) }
         let other = self[leg.other]
@@ -307,44 +293,63 @@ extension TCPFlow {
         }
     }
 
-    private mutating func settleLeg(
-        _ leg: Leg, _ send: FlowActions, _ shutdown: FlowActions, _ receive: FlowActions, _ cancel: FlowActions,
-        _ transfer: FlowActions, _ outboxMax: UInt16, _ actions: inout FlowActions
+    /// The actions that are about one leg.
+    private struct LegActions {
+        let send: FlowActions
+        let shutdown: FlowActions
+        let receive: FlowActions
+        let cancelReceive: FlowActions
+        let transfer: FlowActions
+
+        static var ofClient: LegActions {
+            LegActions(
+                send: .sendToClient, shutdown: .shutdownClient, receive: .receiveFromClient, cancelReceive: .cancelReceiveFromClient,
+                transfer: .transferFromClient)
+        }
+        static var ofServer: LegActions {
+            LegActions(
+                send: .sendToServer, shutdown: .shutdownServer, receive: .receiveFromServer, cancelReceive: .cancelReceiveFromServer,
+                transfer: .transferFromServer)
+        }
+    }
+
+    // Of the two legs themselves and not of their names: to look a leg up at each use was a fifth of a worker's instructions.
+    @inline(__always)
+    private static func settleLeg(
+        _ leg: inout LegState, _ other: LegState, isConnected: Bool, _ its: LegActions, _ outboxMax: UInt16, _ actions: inout FlowActions
     ) {
-        let isConnected = leg == .client || phase == .established
-        let other = self[leg.other]
-        if isConnected, !self[leg].sending, self[leg].input != .reset, !self[leg].isBroken {
-            if !self[leg].outbox.isEmpty {
-                self[leg].sending = true
-                actions.insert(send)
-            } else if other.input == .fin, !self[leg].finSent {
-                self[leg].finSent = true
-                actions.insert(shutdown)
+        if isConnected, !leg.sending, leg.input != .reset, !leg.isBroken {
+            if !leg.outbox.isEmpty {
+                leg.sending = true
+                actions.insert(its.send)
+            } else if other.input == .fin, !leg.finSent {
+                leg.finSent = true
+                actions.insert(its.shutdown)
             }
         }
         // Also where the other side is broken: what comes is dropped then, but a peer that can't speak may not listen either.
-        let isWanted = isConnected && self[leg].input == .open && other.input != .reset
-        if other.isBroken { self[leg].isBulk = false }
-        if self[leg].isBulk {
+        let isWanted = isConnected && leg.input == .open && other.input != .reset
+        if other.isBroken { leg.isBulk = false }
+        if leg.isBulk {
             // A transfer needs no buffer.
-            if self[leg].receive == .starved { self[leg].receive = .idle }
+            if leg.receive == .starved { leg.receive = .idle }
             // **The first transfer comes after the last buffered byte**: nothing is being received, nothing waits to be sent.
-            if isWanted, self[leg].receive == .idle, !self[leg].transferring, other.outbox.isEmpty, !other.sending {
-                self[leg].transferring = true
-                actions.insert(transfer)
+            if isWanted, leg.receive == .idle, !leg.transferring, other.outbox.isEmpty, !other.sending {
+                leg.transferring = true
+                actions.insert(its.transfer)
             }
         }
-        switch self[leg].receive {
-        case .armed where self[leg].isBulk:
-            self[leg].receive = .cancelling
-            actions.insert(cancel)
+        switch leg.receive {
+        case .armed where leg.isBulk:
+            leg.receive = .cancelling
+            actions.insert(its.cancelReceive)
         // Not beside a transfer, which has what comes first.
-        case .idle where isWanted && !self[leg].transferring && !self[leg].isBulk && other.outbox.count <= outboxMax / 2:
-            self[leg].receive = .armed
-            actions.insert(receive)
+        case .idle where isWanted && !leg.transferring && !leg.isBulk && other.outbox.count <= outboxMax / 2:
+            leg.receive = .armed
+            actions.insert(its.receive)
         case .armed where !isWanted || other.outbox.count > outboxMax:
-            self[leg].receive = .cancelling
-            actions.insert(cancel)
+            leg.receive = .cancelling
+            actions.insert(its.cancelReceive)
         default: break
         }
     }
@@ -371,6 +376,15 @@ extension TCPFlow.LegState {
     init(keeping old: TCPFlow.LegState) {
         self.init()
         outbox = old.outbox
+    }
+
+    /// Whether the leg's peer could go without our hearing of it: its reading is held up by back-pressure, or has met FIN.
+    package var isUnheard: Bool {
+        switch input {
+        case .open: receive == .idle && !isBroken
+        case .fin: !finSent
+        case .reset: false
+        }
     }
 
     /// Whether a send is held up by a full socket: it is pending, and more waits behind it.

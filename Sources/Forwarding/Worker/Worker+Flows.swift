@@ -59,7 +59,7 @@ extension Worker {
 
     mutating func watchIfUnheard(_ slot: UInt32) {
         guard flows[slot].phase == .established, !flows[slot].flushBounded,
-            flows[slot].isUnheard(.client) || flows[slot].isUnheard(.server)
+            flows[slot].client.isUnheard || flows[slot].server.isUnheard
         else { return }
         flows[slot].isWatched = true
         timers.set(slot, deadline: now &+ Limits.watchNanoseconds)

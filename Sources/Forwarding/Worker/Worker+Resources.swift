@@ -22,8 +22,8 @@ extension Worker {
             flows[slot].beginClose(reset: true)
         case .established:
             flows[slot].isWatched = false
-            if flows[slot].isUnheard(.client), driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
-            if flows[slot].isUnheard(.server), driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
+            if flows[slot].client.isUnheard, driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
+            if flows[slot].server.isUnheard, driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
         case .free, .closing: break
         }
     }
