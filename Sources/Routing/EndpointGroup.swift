@@ -12,6 +12,12 @@ package enum Selection: String, Sendable, CaseIterable {
     case clientIP = "consistent-hash"
 }
 
+/// How endpoints are told the client's address: the version of the PROXY protocol's header that every connection begins with.
+package enum ProxyProtocolVersion: UInt8, BitwiseCopyable, Hashable, Sendable, CaseIterable {
+    case v1 = 1
+    case v2 = 2
+}
+
 /// One backend address of a group.
 package struct Endpoint: BitwiseCopyable, Hashable, Sendable {
     package let address: SocketAddress
