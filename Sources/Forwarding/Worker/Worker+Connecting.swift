@@ -11,7 +11,7 @@ extension Worker {
         precondition(flow.holdsListener, "a flow chooses an endpoint without its listener")
         let served = listeners.frontend(of: flow.listener)
         let group = served.frontend.group
-        let client = group.selection == .clientIP ? driver.peerAddress(of: flow.client.socket) : nil
+        let client = group.selection == .clientIP ? driver.peerAddress(of: flow.client.socket)?.address : nil
         let gauges = gauges
         let choice =
             now >= flow.connectDeadline
