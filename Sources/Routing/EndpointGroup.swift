@@ -38,6 +38,10 @@ package final class EndpointGroup: Sendable {
     /// How the group's connections are to be treated. A part of what a group is: other settings make another group.
     package struct Settings: Hashable, Sendable {
         package var selection = Selection.random
+        /// nil: connections to endpoints begin with the client's bytes.
+        package var proxyProtocol: ProxyProtocolVersion?
+        /// Clients whose connections begin with a header of the PROXY protocol, which is believed; bytes of others are their own.
+        package var acceptsHeadersFrom: [IPRange] = []
 
         package init() {}
     }
@@ -68,6 +72,12 @@ package final class EndpointGroup: Sendable {
     }
 
     package var selection: Selection { settings.selection }
+
+    /// Whether a client's connection must begin with a header of the PROXY protocol.
+    package func expectsHeader(from client: IPAddress) -> Bool {
+        for index in settings.acceptsHeadersFrom.indices where settings.acceptsHeadersFrom[index].contains(client.unmapped) { return true }
+        return false
+    }
 
     /// Whether no new connection has anywhere to go.
     package var isEmpty: Bool { endpoints.isEmpty || weights?.total == 0 }

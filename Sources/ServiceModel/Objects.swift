@@ -113,10 +113,18 @@ package struct Service: Hashable, Sendable {
         case consistentHash = "consistent-hash"
     }
 
+    /// The header that tells endpoints the client's address, by annotation.
+    package enum ProxyProtocol: String, Hashable, Sendable, CaseIterable {
+        case v1, v2
+    }
+
     /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
         package var weights: [EndpointWeight]?
+        package var proxyProtocol: ProxyProtocol?
+        /// Whose connections begin with a header that is believed.
+        package var acceptProxyProtocolFrom: [IPRange]?
 
         package init() {}
     }

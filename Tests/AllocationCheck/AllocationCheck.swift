@@ -19,8 +19,10 @@ struct AllocationCheck {
         if !WarmWorker.isOptimised { print("unoptimised code allocates whatever we do: build with -c release") }
         let sizes = CommandLine.arguments.dropFirst().map { Int($0) ?? 0 }
         guard sizes.count <= 3, sizes.allSatisfy({ $0 > 0 }) else { fatalError("give numbers: [CONNECTIONS [ROUNDS [BYTES]]]") }
-        let finding = WarmWorker(connections: sizes.first ?? 10_000, bytes: sizes.count > 2 ? sizes[2] : WarmWorker.bytesUsual)
+        var finding = WarmWorker(connections: sizes.first ?? 10_000, bytes: sizes.count > 2 ? sizes[2] : WarmWorker.bytesUsual)
             .measure(rounds: sizes.count > 1 ? sizes[1] : 2)
+        // Headers from every client and for every endpoint; not where sizes are given, so that gates compare like with like.
+        if sizes.isEmpty { finding.add(WarmWorker(connections: 1000, usesProxyProtocol: true).measure()) }
         let summary = "\(finding.connectionsMax) connections at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
         guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
         print(summary)
@@ -67,9 +69,11 @@ package struct WarmWorker {
     private let settings: WorkerSettings
     /// What each client sends and gets back.
     private let bytes: Int
+    private let usesProxyProtocol: Bool
 
-    package init(connections: Int, bytes: Int = WarmWorker.bytesUsual) {
+    package init(connections: Int, bytes: Int = WarmWorker.bytesUsual, usesProxyProtocol: Bool = false) {
         self.connections = connections
+        self.usesProxyProtocol = usesProxyProtocol
         self.bytes = bytes
         var networkSettings = SimulatedNetwork.Settings()
         networkSettings.connectionsMax = connections * 2
@@ -94,9 +98,16 @@ package struct WarmWorker {
         var worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings)
         let frontend = SocketAddress(IPAddress(ipv4: 0x0a60_0001), PortNumber(80)!)
         let endpoints = (0..<3).map { SocketAddress(IPAddress(ipv4: 0x0af4_0000 + $0), PortNumber(9000)!) }
-        for endpoint in endpoints { network.addServer(.echo, at: endpoint, backlog: connections) }
+        var script = PeerScript.echo
+        script.expectsHeader = usesProxyProtocol
+        for endpoint in endpoints { network.addServer(script, at: endpoint, backlog: connections) }
         let service = ServicePortName(namespace: "default", name: "echo", port: "", transport: .tcp)
-        let group = EndpointGroup(service: service, selection: .random, endpoints: endpoints)
+        var groupSettings = EndpointGroup.Settings()
+        if usesProxyProtocol {
+            groupSettings.proxyProtocol = .v1
+            groupSettings.acceptsHeadersFrom = [IPRange("10.0.0.0/8")!]
+        }
+        let group = EndpointGroup(service: service, settings: groupSettings, endpoints: endpoints.map { Endpoint($0) })
         let key = FrontendKey(frontend, .tcp)
         let served = ServedFrontend(
             frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: 2, endpointRows: [3, 4, 5])
@@ -119,7 +130,8 @@ package struct WarmWorker {
         let began = network.now
         for number in 0..<connections {
             let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(number)), PortNumber(40_000)!)
-            network.addClient(script, from: local, to: frontend, at: began + UInt64(number) * 1000)
+            let header = usesProxyProtocol ? Array("PROXY TCP6 2001:db8::\(number % 9) fd00::1 \(number) 443\r\n".utf8) : []
+            network.addClient(script, from: local, to: frontend, at: began + UInt64(number) * 1000, saying: header)
         }
         var finding = Finding()
         let before = ringway_allocation_count()

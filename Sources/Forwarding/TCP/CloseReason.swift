@@ -2,7 +2,7 @@
 package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientFin, serverFin, clientReset, serverReset
     case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
-    case limitProcess, drain, clientLost, serverLost, `internal`
+    case limitProcess, drain, proxyHeaderBad, clientLost, serverLost, `internal`
 
     /// The word said in logs and statistics: `client-fin`.
     package var name: String {
@@ -18,6 +18,7 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .noSourcePort: "no-source-port"
         case .limitProcess: "limit-process"
         case .drain: "drain"
+        case .proxyHeaderBad: "proxy-header-bad"
         case .clientLost: "client-lost"
         case .serverLost: "server-lost"
         case .internal: "internal"

@@ -22,6 +22,10 @@ package struct Worker: ~Copyable {
     /// Flows with a starved receive; old entries are told by their generation.
     var starved: StarvedQueue
     var reply = WorkerReply()
+    /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot.
+    var addresses: FixedTable<ProxyAddresses>
+    /// Room for one PROXY header, to read or to write it.
+    var headerBytes = [UInt8](repeating: 0, count: ProxyHeader.lengthMax)
 
     /// The tick's time in nanoseconds, read once per tick.
     var now: UInt64
@@ -62,6 +66,7 @@ package struct Worker: ~Copyable {
         now = driver.monotonicNanoseconds()
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
+        addresses = FixedTable(zeroedCapacity: settings.flowsMax)
         starved = StarvedQueue(capacity: settings.flowsMax * 2)
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax

@@ -8,11 +8,15 @@ package enum RingwayAnnotation {
 
     static let algorithm = "ringway.dev/algorithm"
     static let weights = "ringway.dev/weights"
+    static let proxyProtocol = "ringway.dev/proxy-protocol"
+    static let acceptProxyProtocolFrom = "ringway.dev/accept-proxy-protocol-from"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
         ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
         ServiceAnnotation(weights, \.settings.weights, .weights),
+        ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
+        ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges),
     ]
 
     static let names = all.map(\.name)
