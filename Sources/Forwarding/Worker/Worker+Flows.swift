@@ -8,7 +8,6 @@ extension Worker {
             counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
             starved.append(token(leg == .client ? .receiveFromClient : .receiveFromServer, slot))
         }
-        if leg == .client, flows[slot].phase == .awaitingHeader { headerBytesCame(slot) }
     }
 
     mutating func sendCompleted(_ slot: UInt32, _ leg: Leg, _ result: Int32) {
@@ -22,8 +21,9 @@ extension Worker {
     /// Brings a flow's operations in line with its state.
     mutating func settle(_ slot: UInt32) {
         let phase = flows[slot].phase
-        var room = phase == .established ? outboxMax : min(outboxMax, Limits.outboxConnectingMax)
-        if phase == .awaitingHeader { room = outboxHeaderMax }
+        // Stored values only: a call here would cost every event of every flow.
+        let unconnectedMax = phase == .awaitingHeader ? outboxHeaderMax : min(outboxMax, Limits.outboxConnectingMax)
+        let room = phase == .established ? outboxMax : unconnectedMax
         let actions = flows[slot].settle(outboxMax: room, in: pool)
         if !flows[slot].isWatched { watchIfUnheard(slot) }
         if actions.isEmpty { return }

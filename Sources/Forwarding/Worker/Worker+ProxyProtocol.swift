@@ -34,9 +34,9 @@ extension Worker {
 
     // MARK: - From clients
 
-    /// Something came, or ended, while a flow waits for its client's header. An endpoint is chosen when the header is whole.
+    /// Looks at what came, or ended, while a flow waits for its client's header. An endpoint is chosen when the header is whole.
     @inline(never)
-    mutating func headerBytesCame(_ slot: UInt32) {
+    mutating func readHeader(_ slot: UInt32) {
         let count = flows[slot].server.outbox.copyFirst(to: &headerBytes, from: pool)
         switch ProxyHeader.read(headerBytes.span.extracting(0..<count)) {
         case .header(let told, let length):
@@ -59,11 +59,6 @@ extension Worker {
             let isPacked = flows[slot].server.outbox.prepend(headerBytes, count: count, in: pool)
             precondition(isPacked, "fewer buffers were released than the same bytes need")
         }
-    }
-
-    /// Buffers that may wait for a header: twice what the longest one needs, for reading resumes at half of it.
-    var outboxHeaderMax: UInt16 {
-        @inline(never) get { UInt16(2 * (ProxyHeader.lengthMax / pool.bufferSize + 2)) }
     }
 
     // MARK: - To endpoints

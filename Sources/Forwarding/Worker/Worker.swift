@@ -31,6 +31,8 @@ package struct Worker: ~Copyable {
     var now: UInt64
     /// Buffers an outbox may hold in this tick.
     var outboxMax: UInt16 = 1
+    /// Buffers that may wait for a header: twice what the longest one needs, for reading resumes at half of it.
+    let outboxHeaderMax: UInt16
     var connectionsMax: Int
     var limitReadAt: UInt64
     var othersActive = 0
@@ -63,6 +65,7 @@ package struct Worker: ~Copyable {
         self.settings = settings
         gauges = ProcessGauges(own: counters, others: settings.others)
         pool = driver.buffers
+        outboxHeaderMax = UInt16(clamping: 2 * (ProxyHeader.lengthMax / driver.buffers.bufferSize + 2))
         now = driver.monotonicNanoseconds()
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
@@ -150,7 +153,9 @@ package struct Worker: ~Copyable {
         switch kind {
         case .accept: break
         case .connect: connectCompleted(slot, completion.result)
-        case .receiveFromClient: receiveCompleted(slot, .client, completion)
+        case .receiveFromClient:
+            receiveCompleted(slot, .client, completion)
+            if flows[slot].phase == .awaitingHeader { readHeader(slot) }
         case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)
