@@ -26,8 +26,11 @@ package protocol Driver: AnyObject {
     /// Opens a TCP socket with TCP_NODELAY for a connect.
     func openStream(_ family: IPAddress.Family) -> Opened
 
-    /// The address of the other side of a connected socket, or nil when it is gone.
-    func peerAddress(of socket: SocketID) -> IPAddress?
+    /// The address and port of the other side of a connected socket, or nil when it is gone.
+    func peerAddress(of socket: SocketID) -> SocketAddress?
+
+    /// The address and port of our side of a connected socket: what its client asked for, where a listener is on every address.
+    func localAddress(of socket: SocketID) -> SocketAddress?
 
     /// Looks again at a connect that completed with 0: 0, or the errno it should have completed with.
     func connectError(_ socket: SocketID) -> Int32

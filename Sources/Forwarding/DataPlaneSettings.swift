@@ -21,6 +21,8 @@ package struct DataPlaneSettings: Sendable {
     package var connectAttemptTimeout: Duration = .seconds(1)
     /// How long all attempts of one connection may take together.
     package var connectTimeout: Duration = .seconds(3)
+    /// How long a client that owes a PROXY header may take for it.
+    package var proxyHeaderTimeout: Duration = .seconds(3)
     /// Seed of the workers' generators; worker n uses `seed &+ n`.
     package var seed: UInt64 = 0
     /// Reads the calling thread's count of heap allocations since it began; nil where nobody counts.

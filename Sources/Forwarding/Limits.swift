@@ -36,7 +36,7 @@ package enum Limits {
 
     /// How long accepting pauses when the kernel has no descriptor to give (EMFILE).
     package static let acceptPauseNanoseconds: UInt64 = 100_000_000
-    /// How long a flow waits before it asks for a descriptor again.
+    /// How long a flow waits before it asks for a descriptor, or a buffer for its header, again.
     package static let descriptorRetryNanoseconds: UInt64 = 50_000_000
     /// How often a peer is looked at that no receive would hear of.
     package static let watchNanoseconds: UInt64 = 1_000_000_000

@@ -12,6 +12,12 @@ package enum Selection: String, Sendable, CaseIterable {
     case clientIP = "consistent-hash"
 }
 
+/// How endpoints are told the client's address: the version of the PROXY protocol's header that every connection begins with.
+package enum ProxyProtocolVersion: UInt8, BitwiseCopyable, Hashable, Sendable, CaseIterable {
+    case v1 = 1
+    case v2 = 2
+}
+
 /// One backend address of a group.
 package struct Endpoint: BitwiseCopyable, Hashable, Sendable {
     package let address: SocketAddress
@@ -36,6 +42,10 @@ package final class EndpointGroup: Sendable {
         package var connectionsMax: Int?
         /// The same for each client's address.
         package var connectionsPerSourceMax: Int?
+        /// nil: connections to endpoints begin with the client's bytes.
+        package var proxyProtocol: ProxyProtocolVersion?
+        /// Clients whose connections begin with a header of the PROXY protocol, which is believed; bytes of others are their own.
+        package var acceptsHeadersFrom: [IPRange] = []
 
         package init() {}
     }
@@ -66,6 +76,12 @@ package final class EndpointGroup: Sendable {
     }
 
     package var selection: Selection { settings.selection }
+
+    /// Whether a client's connection must begin with a header of the PROXY protocol.
+    package func expectsHeader(from client: IPAddress) -> Bool {
+        for index in settings.acceptsHeadersFrom.indices where settings.acceptsHeadersFrom[index].contains(client.unmapped) { return true }
+        return false
+    }
 
     /// Whether no new connection has anywhere to go.
     package var isEmpty: Bool { endpoints.isEmpty || weights?.total == 0 }

@@ -113,6 +113,11 @@ package struct Service: Hashable, Sendable {
         case consistentHash = "consistent-hash"
     }
 
+    /// The header that tells endpoints the client's address, by annotation.
+    package enum ProxyProtocol: String, Hashable, Sendable, CaseIterable {
+        case v1, v2
+    }
+
     /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
@@ -120,6 +125,9 @@ package struct Service: Hashable, Sendable {
         /// Per port of the Service, and per port and client's address.
         package var connectionsMax: Int?
         package var connectionsPerSourceMax: Int?
+        package var proxyProtocol: ProxyProtocol?
+        /// Whose connections begin with a header that is believed.
+        package var acceptProxyProtocolFrom: [IPRange]?
 
         package init() {}
     }

@@ -33,6 +33,14 @@ struct AllocationCheck {
             print(summary)
             allocations += finding.allocations
         }
+        if sizes.isEmpty {
+            let finding = WarmWorker(connections: 1000, usesProxyProtocol: true).measure()
+            let summary =
+                "PROXY headers: \(finding.connectionsMax) connections at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
+            guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
+            print(summary)
+            allocations += finding.allocations
+        }
         if allocations > 0 { exit(1) }
     }
 }
@@ -89,11 +97,14 @@ package struct WarmWorker {
     private let settings: WorkerSettings
     /// What each client sends and gets back.
     private let bytes: Int
+    private let usesProxyProtocol: Bool
 
     package init(
-        connections: Int, bytes: Int = WarmWorker.bytesUsual, _ groupSettings: EndpointGroup.Settings = EndpointGroup.Settings()
+        connections: Int, bytes: Int = WarmWorker.bytesUsual, _ groupSettings: EndpointGroup.Settings = EndpointGroup.Settings(),
+        usesProxyProtocol: Bool = false
     ) {
         self.connections = connections
+        self.usesProxyProtocol = usesProxyProtocol
         self.bytes = bytes
         self.groupSettings = groupSettings
         var networkSettings = SimulatedNetwork.Settings()
@@ -121,9 +132,16 @@ package struct WarmWorker {
         var worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings)
         let frontend = SocketAddress(IPAddress(ipv4: 0x0a60_0001), PortNumber(80)!)
         let endpoints = (0..<3).map { SocketAddress(IPAddress(ipv4: 0x0af4_0000 + $0), PortNumber(9000)!) }
-        for endpoint in endpoints { network.addServer(.echo, at: endpoint, backlog: connections) }
+        var script = PeerScript.echo
+        script.expectsHeader = usesProxyProtocol
+        for endpoint in endpoints { network.addServer(script, at: endpoint, backlog: connections) }
         let service = ServicePortName(namespace: "default", name: "echo", port: "", transport: .tcp)
         let hasWeights = groupSettings.connectionsMax != nil
+        var groupSettings = groupSettings
+        if usesProxyProtocol {
+            groupSettings.proxyProtocol = .v1
+            groupSettings.acceptsHeadersFrom = [IPRange("10.0.0.0/8")!]
+        }
         let group = EndpointGroup(
             service: service, settings: groupSettings,
             endpoints: endpoints.enumerated().map { Endpoint($0.element, weight: hasWeights ? $0.offset + 1 : 1) })
@@ -149,7 +167,8 @@ package struct WarmWorker {
         let began = network.now
         for number in 0..<connections {
             let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(number)), PortNumber(40_000)!)
-            network.addClient(script, from: local, to: frontend, at: began + UInt64(number) * 1000)
+            let header = usesProxyProtocol ? Array("PROXY TCP6 2001:db8::\(number % 9) fd00::1 \(number) 443\r\n".utf8) : []
+            network.addClient(script, from: local, to: frontend, at: began + UInt64(number) * 1000, saying: header)
         }
         var finding = Finding()
         let before = ringway_allocation_count()

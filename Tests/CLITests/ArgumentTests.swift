@@ -121,6 +121,7 @@ struct RunCommandTests {
         #expect(command.grace.duration == .seconds(30))
         #expect(command.connectAttemptTimeout.duration == .seconds(1))
         #expect(command.connectTimeout.duration == .seconds(3))
+        #expect(command.proxyHeaderTimeout.duration == .seconds(3))
         #expect(command.logFormat == .text)
         #expect(command.adminSocket == nil)
         #expect(command.seed == nil)
@@ -142,7 +143,7 @@ struct RunCommandTests {
 
     @Test(arguments: [
         [], ["80=x"], ["-", "-"], ["web.yaml", "--print"], ["a", "--workers", "0"], ["a", "--grace", "1"], ["a", "--engine", "kqueue"],
-        ["a", "--connect-timeout", "0s"], ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
+        ["a", "--connect-timeout", "0s"], ["a", "--proxy-header-timeout", "0s"], ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
         ["a", "--connections-max", "0"],
     ])
     func usageErrorsExitWith64(arguments: [String]) {

@@ -121,6 +121,23 @@ struct SnapshotCompilerTests {
         #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.connectionsMax = 10 }]).changes.servicesChanged == 1)
     }
 
+    @Test func theProxyProtocolReachesTheGroup() throws {
+        var compiler = SnapshotCompiler()
+        let range = try #require(IPRange("10.0.0.0/8"))
+        let objects = [
+            echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) {
+                $0.proxyProtocol = .v2
+                $0.acceptProxyProtocolFrom = [range]
+            }, echo("b", "127.0.0.1:81", ["10.0.0.1:80"]),
+        ]
+        let snapshot = try #require(compiler.compile(objects).snapshot)
+        let (a, b) = (try #require(snapshot.group("127.0.0.1:80")), try #require(snapshot.group("127.0.0.1:81")))
+        #expect(a.settings.proxyProtocol == .v2 && b.settings.proxyProtocol == nil)
+        let (near, mapped, far) = (Objects.ip("10.1.2.3"), Objects.ip("::ffff:10.1.2.3"), Objects.ip("11.1.2.3"))
+        #expect(a.expectsHeader(from: near) && a.expectsHeader(from: mapped) && !a.expectsHeader(from: far))
+        #expect(!b.expectsHeader(from: near))
+    }
+
     @Test func weightsReachEndpointsOfSlicesAndInlineOnesAlike() throws {
         let weights = [
             EndpointWeight(address: Objects.ip("10.0.0.1"), weight: 3),

@@ -44,6 +44,8 @@ package struct PeerScript: BitwiseCopyable, Sendable {
     package var pauseNanosecondsMax: UInt64 = 0
     /// Does not send its FIN before this time is over.
     package var holdNanoseconds: UInt64 = 0
+    /// A server that hears a PROXY header first and says nothing before it is whole; what it heard is kept.
+    package var expectsHeader = false
     /// Resets after this time, whatever has happened; 0 for never.
     package var patienceNanoseconds: UInt64 = 0
 
@@ -85,6 +87,13 @@ package struct SimulatedPeer: BitwiseCopyable {
     package internal(set) var servedPort: UInt16
     /// When it closed.
     package internal(set) var endedAt: UInt64
+
+    /// Bytes of the PROXY header that a server has heard, and whether that is all of it.
+    package internal(set) var headerHeard: Int
+    package internal(set) var headerIsWhole: Bool
+    /// Bytes of the header that a client has said, of those it is to say before its own.
+    var headerSaid: Int
+    var headerLength: Int
 
     var end: UInt32
     var isScheduled: Bool

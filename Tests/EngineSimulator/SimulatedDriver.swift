@@ -159,15 +159,20 @@ package final class SimulatedDriver: Driver {
         return open(.fresh, place: SimulatedNetwork.noEnd, family)
     }
 
-    package func peerAddress(of socket: SocketID) -> IPAddress? {
+    package func peerAddress(of socket: SocketID) -> SocketAddress? { end(of: socket)?.remote }
+
+    package func localAddress(of socket: SocketID) -> SocketAddress? { end(of: socket)?.local }
+
+    /// The end of a connection that lives.
+    private func end(of socket: SocketID) -> SimulatedNetwork.End? {
         systemCalls &+= 1
         guard isCurrent(socket) else {
-            breach("peerAddress of a socket that is not open")
+            breach("the address of a socket that is not open is asked for")
             return nil
         }
         let row = sockets[Int(socket.index)]
         guard row.kind == .stream, !network.ends[Int(row.place)].isReset else { return nil }
-        return network.ends[Int(row.place)].remote.address
+        return network.ends[Int(row.place)]
     }
 
     package func connectError(_ socket: SocketID) -> Int32 { 0 }

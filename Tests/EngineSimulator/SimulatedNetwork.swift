@@ -95,6 +95,11 @@ package final class SimulatedNetwork {
     var peers: FixedTable<SimulatedPeer>
     package internal(set) var peerCount = 0
 
+    /// Headers that servers have heard, `headerMax` places a peer; and those that clients say, by peer.
+    var heardHeaders: [UInt8] = []
+    var saidHeaders: [Int: [UInt8]] = [:]
+    static let headerMax = 128
+
     private var readyRing: FixedTable<UInt32>
     private var readyMarks: FixedTable<Bool>
     private var readyHead = 0

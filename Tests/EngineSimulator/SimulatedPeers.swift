@@ -4,10 +4,15 @@ import Glibc
 
 // The far sides: clients and servers by script.
 extension SimulatedNetwork {
-    /// Starts a client at a time to come. Answers its place in the table, which is also its number.
+    /// Starts a client at a time to come. Answers its place in the table, which is also its number. What it says before its own bytes
+    /// counts nowhere.
     @discardableResult
-    package func addClient(_ script: PeerScript, from local: SocketAddress, to remote: SocketAddress, at time: UInt64? = nil) -> Int {
+    package func addClient(
+        _ script: PeerScript, from local: SocketAddress, to remote: SocketAddress, at time: UInt64? = nil, saying header: [UInt8] = []
+    ) -> Int {
         let index = addPeer(script, isServer: false)
+        saidHeaders[index] = header.isEmpty ? nil : header
+        peers[index].headerLength = header.count
         peers[index].number = UInt32(index)
         peers[index].state = .connecting
         peers[index].end = connect(.peer, UInt32(index), from: local, to: remote, at: max(now, time ?? now)) ?? Self.noEnd
@@ -18,7 +23,16 @@ extension SimulatedNetwork {
 
     /// Starts a server: every connection to `address` becomes a peer with this script.
     package func addServer(_ script: PeerScript, at address: SocketAddress, backlog: Int = 1024) {
+        if script.expectsHeader, heardHeaders.isEmpty {
+            heardHeaders = [UInt8](repeating: 0, count: settings.peersMax * Self.headerMax)
+        }
         _ = listen(address, backlog: backlog, owner: .script(script))
+    }
+
+    /// The PROXY header that a server has heard, or the part of it that came.
+    package func header(heardBy index: Int) -> [UInt8] {
+        let start = index * Self.headerMax
+        return Array(heardHeaders[start..<start + peers[index].headerHeard])
     }
 
     package func peer(_ index: Int) -> SimulatedPeer { peers[index] }
@@ -27,6 +41,7 @@ extension SimulatedNetwork {
     package func removeAllPeers() {
         for index in 0..<peerCount { precondition(peers[index].isOver, "a peer is not over") }
         peerCount = 0
+        saidHeaders.removeAll(keepingCapacity: true)
     }
 
     /// Makes what lost power answer with a reset, as after a reboot.
@@ -44,7 +59,8 @@ extension SimulatedNetwork {
         peers[index] = SimulatedPeer(
             state: .none, isServer: isServer, number: 0, script: script, sent: 0, received: 0, sentFin: false, sawFin: false,
             sawReset: false, didReset: false, wasDisturbed: false, connectErrno: 0, matchesEcho: true, matchesAnswer: true,
-            servedPort: 0, endedAt: 0, end: Self.noEnd, isScheduled: false, wakeAt: 0, beganAt: now)
+            servedPort: 0, endedAt: 0, headerHeard: 0, headerIsWhole: false, headerSaid: 0, headerLength: 0, end: Self.noEnd,
+            isScheduled: false, wakeAt: 0, beganAt: now)
         return index
     }
 
@@ -132,6 +148,10 @@ extension SimulatedNetwork {
             sawReset(index)
             return false
         case .bytes(let available):
+            if script.expectsHeader, !peers[index].headerIsWhole {
+                hearHeader(index, available)
+                return true
+            }
             var count = amount(min(available, script.readMax), script)
             var room = Int.max
             if script.speaking == .echo {
@@ -145,6 +165,41 @@ extension SimulatedNetwork {
             }
             count = min(count, room)
             if script.speaking == .echo { echo(index, count) } else { consume(index, count) }
+            return true
+        }
+    }
+
+    /// Takes what belongs to the header. Bytes that can't be one end it, too: whoever looks at it will see.
+    private func hearHeader(_ index: Int, _ available: Int) {
+        let start = index * Self.headerMax
+        for _ in 0..<available where !peers[index].headerIsWhole {
+            let place = start + peers[index].headerHeard
+            read(peers[index].end, count: 1) { position, _, _ in heardHeaders[place] = arena[position] }
+            peers[index].headerHeard += 1
+            let count = peers[index].headerHeard
+            let first = heardHeaders[start]
+            let isLine = first == UInt8(ascii: "P") && heardHeaders[place] == UInt8(ascii: "\n")
+            let isBinary = first == 13 && count >= 16 && count == 16 + Int(heardHeaders[start + 15])
+            let isNone = first != 13 && first != UInt8(ascii: "P")
+            peers[index].headerIsWhole = isLine || isBinary || isNone || count == Self.headerMax
+        }
+    }
+
+    /// Says the next part of a client's header. True when there may be more to say.
+    private func sayHeader(_ index: Int) -> Bool {
+        switch writable(peers[index].end) {
+        case .full: return false
+        case .failed:
+            sawReset(index)
+            return false
+        case .room(let room):
+            let script = peers[index].script
+            let begin = peers[index].headerSaid
+            let count = amount(min(peers[index].headerLength - begin, room, script.sendMax), script)
+            write(peers[index].end, count: count) { position, offset, length in
+                for step in 0..<length { arena[position + step] = saidHeaders[index]![begin + offset + step] }
+            }
+            peers[index].headerSaid += count
             return true
         }
     }
@@ -198,6 +253,8 @@ extension SimulatedNetwork {
     /// Sends once. True when there may be more to send.
     private func sendStep(_ index: Int) -> Bool {
         let script = peers[index].script
+        if script.expectsHeader, !peers[index].headerIsWhole { return false }
+        if peers[index].headerSaid < peers[index].headerLength { return sayHeader(index) }
         let left = script.bytes - peers[index].sent
         guard left > 0, !peers[index].sentFin else { return false }
         switch script.speaking {
@@ -232,7 +289,8 @@ extension SimulatedNetwork {
     private func endStep(_ index: Int) {
         let peer = peers[index]
         let script = peer.script
-        let hasSent = script.speaking == .echo ? peer.sawFin : peer.sent >= script.bytes
+        let hasSaid = peer.sent >= script.bytes && peer.headerSaid == peer.headerLength
+        let hasSent = script.speaking == .echo ? peer.sawFin : hasSaid
         let unread = ends[Int(peer.end)].count > 0
         switch script.ending {
         case .finWhenSent:

@@ -159,6 +159,55 @@ import Testing
         #expect(found.count == 1 && found[0].contains("cannot unmarshal number into"), "\(found)")
     }
 
+    // MARK: PROXY protocol
+
+    @Test(arguments: Service.ProxyProtocol.allCases)
+    func aVersionOfTheProxyProtocolIsReadByItsName(_ version: Service.ProxyProtocol) {
+        let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/proxy-protocol": .string(version.rawValue)])
+        #expect(decodedService(node)?.settings.proxyProtocol == version)
+    }
+
+    @Test(arguments: ["", "1", "V2", "true"])
+    func anotherVersionIsRefusedWithTheListOfThem(_ text: String) {
+        #expect(
+            Self.errors("proxy-protocol", .string(text)) == [
+                Self.invalid("proxy-protocol", "Unsupported value: \"\(text)\": supported values: \"v1\", \"v2\"")
+            ])
+    }
+
+    @Test func rangesAreReadInOrder() {
+        let annotations: Tree = ["ringway.dev/accept-proxy-protocol-from": " 10.0.0.0/8,192.168.1.7/32 , fd00::/8"]
+        let read = decodedService(service(["ports": [["port": 80]]], annotations: annotations))?.settings.acceptProxyProtocolFrom
+        #expect(read?.map(\.description) == ["10.0.0.0/8", "192.168.1.7/32", "fd00::/8"])
+    }
+
+    static let badRanges: [(String, String)] = [
+        (" ", "Required value: at least one range of addresses in CIDR form, such as 10.0.0.0/8 or 192.168.1.7/32"),
+        ("10.0.0.0/8,", "Invalid value: \"\": item 2 is empty"),
+        (
+            "10.0.0.1",
+            "Invalid value: \"10.0.0.1\": item 1 must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+        ),
+        ("10.0.0.1/8", "Invalid value: \"10.0.0.1/8\": item 1 must not have bits set beyond the prefix length"),
+        ("10.0.0.0/08", "Invalid value: \"10.0.0.0/08\": item 1 must not have leading 0s in IP or prefix length"),
+        ("::ffff:0:0/96", "Invalid value: \"::ffff:0:0/96\": item 1 must not have an IPv4-mapped IPv6 address"),
+        ("10.0.0.0/8, 10.0.0.0/8", "Duplicate value: \"10.0.0.0/8\""),
+    ]
+
+    @Test(arguments: badRanges)
+    func aBadRangeIsNamed(_ text: String, _ cause: String) {
+        #expect(Self.errors("accept-proxy-protocol-from", .string(text)) == [Self.invalid("accept-proxy-protocol-from", cause)])
+    }
+
+    @Test func toBelieveEverybodyIsAWarning() {
+        let annotations: Tree = ["ringway.dev/accept-proxy-protocol-from": "10.0.0.0/8, 0.0.0.0/0"]
+        #expect(
+            ServiceModelTests.warnings(service(["ports": [["port": 80]]], annotations: annotations)) == [
+                "Service \"web\": metadata.annotations[ringway.dev/accept-proxy-protocol-from]: 0.0.0.0/0 lets every client say which "
+                    + "address it has"
+            ])
+    }
+
     // MARK: Lengths of time
 
     static let durations: [(String, Duration?)] = [

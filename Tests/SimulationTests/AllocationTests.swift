@@ -22,4 +22,10 @@ struct AllocationTests {
         #expect(finding.failures == [])
         #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
     }
+
+    @Test func norDoHeadersOfEitherSide() {
+        let finding = WarmWorker(connections: WarmWorker.isOptimised ? 1000 : 200, usesProxyProtocol: true).measure()
+        #expect(finding.failures == [])
+        #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
+    }
 }

@@ -87,4 +87,31 @@ struct LimitTests {
         #expect(Self.outcome(stage, again) == [3, 7])
         stage.close()
     }
+
+    /// Behind a balancer all clients have one address, and those that its headers tell are meant.
+    @Test func aClientThatIsToldIsHeldToItsLimitAndItsBalancerIsNot() {
+        let stage = Stage()
+        stage.addEndpoint(.echo)
+        stage.open(
+            Self.settings {
+                $0.connectionsPerSourceMax = 4
+                $0.acceptsHeadersFrom = [IPRange("10.1.0.0/16")!]
+            })
+        let balancer = IPAddress(ipv4: 0x0a01_0000)
+        func clients(_ count: Int, _ told: (Int) -> String) -> [Int] {
+            (0..<count).map { index in
+                stage.addClient(
+                    Self.script, from: SocketAddress(balancer, PortNumber(40_000 + stage.network.peerCount)!),
+                    saying: Array("PROXY TCP4 \(told(index)) 10.96.0.1 1000 80\r\n".utf8))
+            }
+        }
+        let one = clients(10) { _ in "192.0.2.1" }
+        let many = clients(10) { "192.0.2.\($0 + 2)" }
+        #expect(Self.outcome(stage, one) == [4, 6])
+        #expect(Self.outcome(stage, many) == [10, 0])
+        #expect(stage.worker.closed(.limitSource) == 6)
+        stage.worker.run(nanoseconds: 1_000_000_000)
+        #expect(Self.outcome(stage, clients(10) { _ in "192.0.2.1" }) == [4, 6])
+        stage.close()
+    }
 }

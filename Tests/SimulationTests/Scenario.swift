@@ -31,6 +31,10 @@ struct Scenario {
     private(set) var frontends: [SocketAddress] = []
     private(set) var closingFrontend: (address: SocketAddress, time: UInt64)?
     private(set) var clients: [Int] = []
+    private(set) var settings: [EndpointGroup.Settings] = []
+    /// What each client's endpoint is to hear first, where its Service tells; and the clients whose own header is bad.
+    private(set) var headers: [Int: [UInt8]] = [:]
+    private(set) var clientsWithBadHeader: Set<Int> = []
     private var random: SimulatedRandom
     private let faults: Faults
     private let descriptorLimit: Int
@@ -75,15 +79,18 @@ struct Scenario {
     private mutating func addFrontends() {
         for number in 0..<random.within(1...3) {
             let frontend = SocketAddress(IPAddress(ipv4: 0x0a60_0001 + UInt32(number)), PortNumber(80)!)
+            var settings = EndpointGroup.Settings()
+            settings.selection = Selection.allCases[random.below(Selection.allCases.count)]
+            if random.chance(0.4) { settings.proxyProtocol = random.chance(0.5) ? .v1 : .v2 }
+            if random.chance(0.4) { settings.acceptsHeadersFrom = [IPRange("10.1.0.0/28")!] }
+            self.settings.append(settings)
             var endpoints: [SocketAddress] = []
             for place in 0..<random.within(1...4) {
                 let kind = isCalm || random.chance(0.6) ? cleanKind() : ServerKind.allCases[random.below(ServerKind.allCases.count)]
                 let address = SocketAddress(IPAddress(ipv4: 0x0af4_0000 + UInt32(number * 16 + place)), PortNumber(kind.rawValue)!)
                 endpoints.append(address)
-                addServer(kind, at: address)
+                addServer(kind, at: address, expectsHeader: settings.proxyProtocol != nil)
             }
-            var settings = EndpointGroup.Settings()
-            settings.selection = Selection.allCases[random.below(Selection.allCases.count)]
             worker.open(frontend, to: endpoints, settings: settings)
             frontends.append(frontend)
         }
@@ -96,8 +103,9 @@ struct Scenario {
         random.chance(0.5) ? .echo : ServerKind(rawValue: ServerKind.echo.rawValue + UInt16(random.below(4)))!
     }
 
-    private mutating func addServer(_ kind: ServerKind, at address: SocketAddress) {
+    private mutating func addServer(_ kind: ServerKind, at address: SocketAddress, expectsHeader: Bool) {
         var script = manners()
+        script.expectsHeader = expectsHeader
         script.bytes = random.within(1...4000)
         switch kind {
         case .echo:
@@ -165,8 +173,35 @@ struct Scenario {
             }
             let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(number)), PortNumber(40_000)!)
             let time = network.now + UInt64(random.below(1_000_000_000))
-            clients.append(network.addClient(script, from: local, to: frontends[random.below(frontends.count)], at: time))
+            let frontend = random.below(frontends.count)
+            let header = addHeader(number, from: local, to: frontend)
+            clients.append(network.addClient(script, from: local, to: frontends[frontend], at: time, saying: header))
         }
+    }
+
+    /// What a client says first, and what its endpoint is to hear.
+    private mutating func addHeader(_ client: Int, from local: SocketAddress, to frontend: Int) -> [UInt8] {
+        let own = ProxyAddresses(source: local, destination: frontends[frontend])
+        var told = own
+        var header: [UInt8] = []
+        if settings[frontend].acceptsHeadersFrom.contains(where: { $0.contains(local.address) }) {
+            let source = SocketAddress(IPAddress(ipv4: 0xcb00_7100 + UInt32(random.below(4))), PortNumber(1 + random.below(65_000))!)
+            let other = ProxyAddresses(source: source, destination: SocketAddress(IPAddress(ipv4: 0xc633_6401), PortNumber(443)!))
+            switch random.below(isCalm ? 4 : 6) {
+            case 0: header = Array("PROXY UNKNOWN\r\n".utf8)
+            case 1: header = Headers.local
+            case 2, 3:
+                told = other
+                header = Headers.bytes(random.chance(0.5) ? .v1 : .v2, told)
+            // No header at all; and one with a port that there isn't.
+            case 4: clientsWithBadHeader.insert(client)
+            default:
+                clientsWithBadHeader.insert(client)
+                header = Array("PROXY TCP4 1.2.3.4 5.6.7.8 65536 2\r\n".utf8)
+            }
+        }
+        if let version = settings[frontend].proxyProtocol { headers[client] = Headers.bytes(version, told) }
+        return header
     }
 
     // MARK: - The run

@@ -13,7 +13,8 @@ final class Stage {
     private(set) var endpoints: [SocketAddress] = []
 
     init(
-        connectionsMax: Int = 256, flowsMax: Int = 256, buffers: Int = 4096, change: (inout WorkerSettings) -> Void = { _ in }
+        connectionsMax: Int = 256, flowsMax: Int = 256, buffers: Int = 4096, bufferSize: Int = 512,
+        change: (inout WorkerSettings) -> Void = { _ in }
     ) {
         var settings = SimulatedNetwork.Settings()
         settings.connectionsMax = connectionsMax
@@ -23,6 +24,7 @@ final class Stage {
         network = SimulatedNetwork(seed: 1, settings: settings)
         var driver = SimulatedDriver.Settings()
         driver.buffers = buffers
+        driver.bufferSize = bufferSize
         driver.auditInterval = 16
         var workerSettings = WorkerSettings()
         workerSettings.flowsMax = flowsMax
@@ -45,9 +47,9 @@ final class Stage {
     }
 
     @discardableResult
-    func addClient(_ script: PeerScript, from source: SocketAddress? = nil) -> Int {
+    func addClient(_ script: PeerScript, from source: SocketAddress? = nil, saying header: [UInt8] = []) -> Int {
         let local = source ?? SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(network.peerCount)), PortNumber(40_000)!)
-        return network.addClient(script, from: local, to: Self.frontend)
+        return network.addClient(script, from: local, to: Self.frontend, saying: header)
     }
 
     /// Turns the worker until these clients are over.

@@ -13,6 +13,10 @@ struct Verdict {
         for index in 0..<network.peerCount {
             let peer = network.peer(index)
             guard peer.isServer, peer.received >= 4 else { continue }
+            if let header = scenario.headers[Int(peer.number)] {
+                check(network.header(heardBy: index) == header, "server \(index) heard another header than that of client \(peer.number)")
+            }
+            check(!scenario.clientsWithBadHeader.contains(Int(peer.number)), "client \(peer.number) reached a server with a bad header")
             check(peer.matchesEcho, "server \(index) got bytes that client \(peer.number) did not send there")
             if servers.updateValue(peer, forKey: peer.number) != nil {
                 findings.append("two servers got the bytes of client \(peer.number)")
@@ -31,6 +35,7 @@ struct Verdict {
         }
         check(client.matchesEcho || client.matchesAnswer, "client \(index) got bytes that nobody sent there")
         guard let server = servers[UInt32(index)] else {
+            if scenario.clientsWithBadHeader.contains(index) { return check(!client.sawFin, "client \(index) saw FIN after a bad header") }
             return check(!scenario.isCalm, "client \(index) reached no server")
         }
         let kind = Scenario.ServerKind(rawValue: server.servedPort)!

@@ -49,6 +49,15 @@ final class WorkerUnderTest {
 
     /// Serves an address.
     func open(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings()) {
+        post(.apply(open: [serve(address, to: endpoints, settings: settings)], replace: [], close: []) { _ in })
+    }
+
+    /// Puts another group behind an address.
+    func replace(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings) {
+        post(.apply(open: [], replace: [serve(address, to: endpoints, settings: settings)], close: []) { _ in })
+    }
+
+    private func serve(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings) -> ServedFrontend {
         let key = FrontendKey(address, .tcp)
         let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: .tcp)
         let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
@@ -59,7 +68,7 @@ final class WorkerUnderTest {
         endpointRows += Array(rows)
         nextRow = rows.upperBound
         served[key] = frontend
-        post(.apply(open: [frontend], replace: [], close: []) { _ in })
+        return frontend
     }
 
     /// Serves an address no more.

@@ -50,6 +50,9 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "How long all attempts of one connection may take together.")
     var connectTimeout = DurationArgument(.seconds(3))
 
+    @Option(help: "How long a client of accept-proxy-protocol-from may take for its PROXY header.")
+    var proxyHeaderTimeout = DurationArgument(.seconds(3))
+
     @Option(help: "Format of the log on standard error.")
     var logFormat: LogFormat = .text
 
@@ -85,6 +88,7 @@ struct RunCommand: AsyncParsableCommand {
         if connectAttemptTimeout.duration <= .zero || connectTimeout.duration <= .zero {
             throw ValidationError("--connect-attempt-timeout and --connect-timeout must be longer than 0.")
         }
+        if proxyHeaderTimeout.duration <= .zero { throw ValidationError("--proxy-header-timeout must be longer than 0.") }
     }
 
     func run() async throws {
@@ -113,6 +117,7 @@ struct RunCommand: AsyncParsableCommand {
         settings.connectionsMax = connectionsMax
         settings.connectAttemptTimeout = connectAttemptTimeout.duration
         settings.connectTimeout = connectTimeout.duration
+        settings.proxyHeaderTimeout = proxyHeaderTimeout.duration
         settings.seed = seed ?? UInt64.random(in: .min ... .max)
         settings.allocationCount = { ringway_allocation_count() }
         return settings

@@ -16,6 +16,13 @@ extension EndpointGroup.Settings {
             case .consistentHash: .clientIP
             case nil: service.affinity == .clientIP ? .clientIP : .random
             }
+        proxyProtocol =
+            switch service.settings.proxyProtocol {
+            case .v1: .v1
+            case .v2: .v2
+            case nil: nil
+            }
+        acceptsHeadersFrom = service.settings.acceptProxyProtocolFrom ?? []
     }
 }
 

@@ -95,7 +95,8 @@ package final class EpollDriver: Driver {
         began(sockets.openListener(address, backlog: backlog), isListener: true)
     }
     package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
-    package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
+    package func peerAddress(of socket: SocketID) -> SocketAddress? { sockets.peerAddress(of: socket) }
+    package func localAddress(of socket: SocketID) -> SocketAddress? { sockets.localAddress(of: socket) }
     package func connectError(_ socket: SocketID) -> Int32 { 0 }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
     @discardableResult

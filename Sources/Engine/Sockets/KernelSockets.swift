@@ -83,15 +83,20 @@ struct KernelSockets: ~Copyable {
         return adopt(descriptor)
     }
 
-    mutating func peerAddress(of socket: SocketID) -> IPAddress? {
+    mutating func peerAddress(of socket: SocketID) -> SocketAddress? { name(of: socket, ofPeer: true) }
+
+    mutating func localAddress(of socket: SocketID) -> SocketAddress? { name(of: socket, ofPeer: false) }
+
+    private mutating func name(of socket: SocketID, ofPeer: Bool) -> SocketAddress? {
         guard let descriptor = descriptor(of: socket) else { return nil }
         systemCalls &+= 1
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        return unsafe withUnsafeMutableBytes(of: &storage) { bytes -> IPAddress? in
+        return unsafe withUnsafeMutableBytes(of: &storage) { bytes -> SocketAddress? in
             let base = unsafe bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
-            guard unsafe getpeername(descriptor, base, &length) == 0 else { return nil }
-            return unsafe IPAddress(kernelAddress: UnsafeRawBufferPointer(bytes))
+            let result = unsafe ofPeer ? getpeername(descriptor, base, &length) : getsockname(descriptor, base, &length)
+            guard result == 0 else { return nil }
+            return unsafe SocketAddress(kernelAddress: UnsafeRawBufferPointer(bytes))
         }
     }
 
@@ -214,6 +219,16 @@ extension SocketAddress {
             unsafe target.storeBytes(of: value, as: sockaddr_in6.self)
             return socklen_t(MemoryLayout<sockaddr_in6>.size)
         }
+    }
+}
+
+extension SocketAddress {
+    /// Reads a sockaddr_in or sockaddr_in6; nil for another family, and for port 0, which a socket without a name has.
+    init?(kernelAddress bytes: UnsafeRawBufferPointer) {
+        guard let address = unsafe IPAddress(kernelAddress: bytes) else { return nil }
+        // Both families have the port at the same place.
+        guard let port = PortNumber(UInt16(bigEndian: unsafe bytes.loadUnaligned(fromByteOffset: 2, as: UInt16.self))) else { return nil }
+        self.init(address, port)
     }
 }
 

@@ -6,11 +6,18 @@ package final class ServedFrontend: Sendable {
     let serviceRow: Int
     /// One row for each of the group's endpoints, in its order.
     let endpointRows: [Int]
+    /// Whether clients' addresses are told to endpoints, or told to us: one look for each connection of the Services that don't.
+    let usesProxyProtocol: Bool
+    /// The header for endpoints, where one is asked for.
+    let proxyProtocol: ProxyProtocolVersion?
 
     package init(frontend: Frontend, serviceRow: Int, endpointRows: [Int]) {
         precondition(endpointRows.count == frontend.group.endpoints.count, "one row for each endpoint")
         self.frontend = frontend
         self.serviceRow = serviceRow
         self.endpointRows = endpointRows
+        let settings = frontend.group.settings
+        proxyProtocol = settings.proxyProtocol
+        usesProxyProtocol = settings.proxyProtocol != nil || !settings.acceptsHeadersFrom.isEmpty
     }
 }

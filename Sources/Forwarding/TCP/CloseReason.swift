@@ -2,7 +2,7 @@
 package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientFin, serverFin, clientReset, serverReset
     case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
-    case limitService, limitSource, limitProcess, drain, clientLost, serverLost, `internal`
+    case limitService, limitSource, limitProcess, drain, proxyHeaderBad, clientLost, serverLost, `internal`
 
     /// The word said in logs and statistics: `client-fin`.
     package var name: String {
@@ -20,6 +20,7 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .limitSource: "limit-source"
         case .limitProcess: "limit-process"
         case .drain: "drain"
+        case .proxyHeaderBad: "proxy-header-bad"
         case .clientLost: "client-lost"
         case .serverLost: "server-lost"
         case .internal: "internal"

@@ -39,11 +39,13 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
 /// ```
 ///             accept                connect done                 both FINs passed on, or a reset passed on
 ///  (free) ───────────► connecting ───────────────► established ─────────────────────────────────────┐
-///                       │   ▲ │                         │ failure, drain's end                      ▼
-///              no       │   │ │ next endpoint           └───────────────────────────────────────► closing
-///              descriptor   └─┘                                                                     │ nothing pending
-///                  ▼   │retry         no endpoint left, or client reset ──────────────────────────► │
-///                waiting ──────────────────────────────────────────────────────────────────────────►▼
+///    │                  │ ▲ ▲ │                         │ failure, drain's end                      ▼
+///    │ accept, a header │ │ │ │ next endpoint           └───────────────────────────────────────► closing
+///    ▼ is due           │ │ └─┘                                                                     │ nothing pending
+///  awaitingHeader ──────│─┘             no endpoint left, or client reset ──────────────────────────► │
+///    │  no descriptor   ▼ │retry                                                                     │
+///    │  or no buffer   waiting ────────────────────────────────────────────────────────────────────► │
+///    └ bad or late ────────────────────────────────────────────────────────────────────────────────►▼
 ///                                                                                     finish: close, free, generation + 1
 /// ```
 ///
@@ -56,7 +58,13 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
 /// finish (only when `pendingOperations == 0`). No other path frees a slot.
 package struct TCPFlow: BitwiseCopyable, Sendable {
     package enum Phase: UInt8, BitwiseCopyable, Sendable {
-        case free, connecting, waiting, established, closing
+        case free
+        /// The client's PROXY header is not whole yet.
+        case awaitingHeader
+        case connecting
+        /// There was no descriptor or no buffer for an attempt.
+        case waiting
+        case established, closing
     }
 
     /// The multishot receive of a leg.
@@ -119,6 +127,11 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var sourceCell: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
+    /// Whether the worker has noted who connected to what, for the PROXY protocol.
+    package var hasAddresses = false
+    /// The PROXY header that the bytes for the server begin with, and its length.
+    package var header: ProxyProtocolVersion?
+    package var headerLength: UInt8 = 0
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 

@@ -109,7 +109,7 @@ extension Worker {
         flows[slot].listener = listener
         flows[slot].serviceRow = UInt32(served.serviceRow)
         flows[slot].connectDeadline = now &+ settings.connectNanoseconds
-        beginConnect(slot, otherwise: .noEndpoint)
+        if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)
     }
 }

@@ -11,7 +11,13 @@ extension Worker {
         precondition(flow.holdsListener, "a flow chooses an endpoint without its listener")
         let served = listeners.frontend(of: flow.listener)
         let group = served.frontend.group
-        let client = group.selection == .clientIP ? driver.peerAddress(of: flow.client.socket) : nil
+        if flow.header != served.proxyProtocol, now < flow.connectDeadline, !prepareHeader(slot, served.proxyProtocol) {
+            guard flows[slot].phase != .closing else { return }
+            flows[slot].phase = .waiting
+            timers.set(slot, deadline: min(now &+ Limits.descriptorRetryNanoseconds, flow.connectDeadline))
+            return
+        }
+        let client = group.selection == .clientIP ? clientAddress(slot) : nil
         let gauges = gauges
         let choice =
             now >= flow.connectDeadline
@@ -37,6 +43,11 @@ extension Worker {
         flows[slot].connectPending = true
         submissions.append(.connect(opened.socket, to: endpoint.address, token(.connect, slot)))
         timers.set(slot, deadline: min(now &+ settings.connectAttemptNanoseconds, flow.connectDeadline))
+    }
+
+    /// The client's address, for a choice that depends on it: the one that its PROXY header named, or its socket's.
+    func clientAddress(_ slot: UInt32) -> IPAddress? {
+        flows[slot].hasAddresses ? addresses[Int(slot)].source : driver.peerAddress(of: flows[slot].client.socket)?.address
     }
 
     /// An attempt came to nothing; no socket of the server is left. Another endpoint gets its chance.

@@ -28,7 +28,10 @@ extension Worker {
 
     /// Brings a flow's operations in line with its state.
     mutating func settle(_ slot: UInt32) {
-        let room = flows[slot].phase == .established ? outboxMax : min(outboxMax, Limits.outboxConnectingMax)
+        let phase = flows[slot].phase
+        // Stored values only: a call here would cost every event of every flow.
+        let unconnectedMax = phase == .awaitingHeader ? outboxHeaderMax : min(outboxMax, Limits.outboxConnectingMax)
+        let room = phase == .established ? outboxMax : unconnectedMax
         let actions = flows[slot].settle(outboxMax: room, in: pool)
         if !flows[slot].isWatched { watchIfUnheard(slot) }
         if actions.isEmpty { return }

@@ -1,3 +1,4 @@
+import Addressing
 import Engine
 import Routing
 
@@ -16,20 +17,37 @@ extension Worker {
         if let max = limits.connectionsMax, gauges.read(row: served.serviceRow, column: Column.connectionsActive) >= max {
             return .limitService
         }
-        if let max = limits.connectionsPerSourceMax, let source {
-            var count = settings.sources.read(source)
-            for other in settings.otherSources { count &+= other.read(source) }
-            if count >= max { return .limitSource }
-        }
+        if let max = limits.connectionsPerSourceMax, let source, connections(of: source) >= max { return .limitSource }
         return nil
     }
 
-    /// What a connection's client is counted under; nil for Services without a limit for clients, and for a client that has gone.
+    /// Connections of a client, on all workers.
+    private func connections(of source: UInt64) -> Int {
+        var count = settings.sources.read(source)
+        for other in settings.otherSources { count &+= other.read(source) }
+        return count
+    }
+
+    /// What a connection's client is counted under; nil for Services without a limit for clients, for a client that has gone, and for
+    /// one that will say whose connection it is in a PROXY header.
     func sourceKey(_ socket: SocketID, _ served: ServedFrontend) -> UInt64? {
-        guard served.frontend.group.settings.connectionsPerSourceMax != nil, served.serviceRow != Column.overflowRow,
-            let client = driver.peerAddress(of: socket)
+        let group = served.frontend.group
+        guard group.settings.connectionsPerSourceMax != nil, served.serviceRow != Column.overflowRow,
+            let client = driver.peerAddress(of: socket)?.address, !group.expectsHeader(from: client)
         else { return nil }
         return settings.sources.key(client: client, serviceRow: served.serviceRow)
+    }
+
+    /// Counts a connection for the client that its PROXY header named, within the limit that holds for each; false beyond it.
+    mutating func countTold(_ slot: UInt32) -> Bool {
+        let served = listeners.frontend(of: flows[slot].listener)
+        guard let max = served.frontend.group.settings.connectionsPerSourceMax, served.serviceRow != Column.overflowRow,
+            flows[slot].sourceCell == 0
+        else { return true }
+        let source = settings.sources.key(client: addresses[Int(slot)].source, serviceRow: served.serviceRow)
+        guard connections(of: source) < max else { return false }
+        flows[slot].sourceCell = countSource(source)
+        return true
     }
 
     /// Counts a connection for its client; 0 where there is no place to count it.

@@ -12,6 +12,8 @@ extension Worker {
 
     mutating func timerFired(_ slot: UInt32) {
         switch flows[slot].phase {
+        case .awaitingHeader:
+            flows[slot].beginClose(reset: true, reason: .proxyHeaderBad)
         case .connecting:
             guard flows[slot].connectPending, !flows[slot].connectCancelled else { return }
             flows[slot].connectCancelled = true

@@ -22,11 +22,17 @@ package struct Worker: ~Copyable {
     /// Flows with a starved receive; old entries are told by their generation.
     var starved: StarvedQueue
     var reply = WorkerReply()
+    /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot.
+    var addresses: FixedTable<ProxyAddresses>
+    /// Room for one PROXY header, to read or to write it.
+    var headerBytes = [UInt8](repeating: 0, count: ProxyHeader.lengthMax)
 
     /// The tick's time in nanoseconds, read once per tick.
     var now: UInt64
     /// Buffers an outbox may hold in this tick.
     var outboxMax: UInt16 = 1
+    /// Buffers that may wait for a header: twice what the longest one needs, for reading resumes at half of it.
+    let outboxHeaderMax: UInt16
     var connectionsMax: Int
     var limitReadAt: UInt64
     var othersActive = 0
@@ -59,9 +65,11 @@ package struct Worker: ~Copyable {
         self.settings = settings
         gauges = ProcessGauges(own: counters, others: settings.others)
         pool = driver.buffers
+        outboxHeaderMax = UInt16(clamping: 2 * (ProxyHeader.lengthMax / driver.buffers.bufferSize + 2))
         now = driver.monotonicNanoseconds()
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
+        addresses = FixedTable(zeroedCapacity: settings.flowsMax)
         starved = StarvedQueue(capacity: settings.flowsMax * 2)
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
@@ -145,7 +153,9 @@ package struct Worker: ~Copyable {
         switch kind {
         case .accept: break
         case .connect: connectCompleted(slot, completion.result)
-        case .receiveFromClient: receiveCompleted(slot, .client, completion)
+        case .receiveFromClient:
+            receiveCompleted(slot, .client, completion)
+            if flows[slot].phase == .awaitingHeader { readHeader(slot) }
         case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)

@@ -35,6 +35,7 @@ final class WorkerHandle: Sendable {
             worker.seed = settings.seed &+ UInt64(index)
             worker.connectAttemptNanoseconds = settings.connectAttemptTimeout.clampedNanoseconds
             worker.connectNanoseconds = settings.connectTimeout.clampedNanoseconds
+            worker.proxyHeaderNanoseconds = settings.proxyHeaderTimeout.clampedNanoseconds
             worker.connectionsMax = connectionsMax
             worker.others = tables.indices.filter { $0 != index }.map { tables[$0] }
             worker.connectionsLimit = settings.connectionsMax

@@ -7,6 +7,7 @@ package struct WorkerSettings: Sendable {
     package var seed: UInt64 = 0
     package var connectAttemptNanoseconds: UInt64 = 1_000_000_000
     package var connectNanoseconds: UInt64 = 3_000_000_000
+    package var proxyHeaderNanoseconds: UInt64 = 3_000_000_000
     /// Flows this worker's table can hold.
     package var flowsMax = Limits.flowsMax
     /// The process's limit of connections, asked for once a second; nil means no limit but the table.

@@ -8,6 +8,8 @@ package enum RingwayAnnotation {
 
     static let algorithm = "ringway.dev/algorithm"
     static let weights = "ringway.dev/weights"
+    static let proxyProtocol = "ringway.dev/proxy-protocol"
+    static let acceptProxyProtocolFrom = "ringway.dev/accept-proxy-protocol-from"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
@@ -15,6 +17,8 @@ package enum RingwayAnnotation {
         ServiceAnnotation(weights, \.settings.weights, .weights),
         ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
+        ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
+        ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges),
     ]
 
     static let names = all.map(\.name)

@@ -208,6 +208,13 @@ struct ServiceReading {
                 findings.warn(field, "\(name) is none of the endpoints in \(RingwayAnnotation.endpoints)")
             }
         }
+        if let ranges = service.settings.acceptProxyProtocolFrom,
+            let field = ServiceAnnotation.field(RingwayAnnotation.acceptProxyProtocolFrom, in: annotations)
+        {
+            for range in ranges where range.prefix == 0 {
+                findings.warn(field, "\(range) lets every client say which address it has")
+            }
+        }
         if service.affinity == .clientIP, let algorithm = service.settings.algorithm, algorithm != .consistentHash,
             let field = ServiceAnnotation.field(RingwayAnnotation.algorithm, in: annotations)
         {

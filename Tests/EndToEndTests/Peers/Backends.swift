@@ -99,21 +99,25 @@ final class Nginx: Sendable {
     ///
     /// - Parameters:
     ///   - addresses: where server n listens; 127.0.0.1 where it names none.
+    ///   - expectsProxyProtocol: every connection must begin with a PROXY header, and the answer is what it told.
     ///   - prefix: a command that runs it, `nsenter …`.
-    init(_ names: [String], addresses: [String] = [], port: Int? = nil, prefix: [String] = []) throws {
+    init(
+        _ names: [String], addresses: [String] = [], port: Int? = nil, expectsProxyProtocol: Bool = false, prefix: [String] = []
+    ) throws {
         directory = try TemporaryDirectory()
         let root = directory.root
         var ports: [Int] = []
         var servers = ""
+        let told = "$proxy_protocol_addr $proxy_protocol_server_addr $proxy_protocol_server_port"
         for (index, name) in names.enumerated() {
             let address = index < addresses.count ? addresses[index] : "127.0.0.1"
             let port = try port ?? FreePort.take(on: address)
             ports.append(port)
             servers += """
                     server {
-                        listen \(address.contains(":") ? "[\(address)]" : address):\(port);
+                        listen \(address.contains(":") ? "[\(address)]" : address):\(port)\(expectsProxyProtocol ? " proxy_protocol" : "");
                         default_type text/plain;
-                        location / { return 200 "\(name)\\n"; }
+                        location / { return 200 "\(expectsProxyProtocol ? told : name)\\n"; }
                         location /file { alias \(root)/file; limit_rate 4m; }
                     }
 

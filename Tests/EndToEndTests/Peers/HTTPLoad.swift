@@ -108,10 +108,14 @@ struct HTTPLoad {
 }
 
 /// One request with the real curl on a connection of its own: the body without its line end.
-func curl(_ port: Int, at address: String = "127.0.0.1", prefix: [String] = [], seconds: Int = 15) throws -> String {
+func curl(
+    _ port: Int, at address: String = "127.0.0.1", from source: String? = nil, prefix: [String] = [], options: [String] = [],
+    seconds: Int = 15
+) throws -> String {
+    let options = options + (source.map { ["--interface", $0] } ?? [])
     let host = address.contains(":") ? "[\(address)]" : address
     let outcome = try ChildProcess.run(
-        prefix + ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "\(seconds)", "http://\(host):\(port)/"])
+        prefix + ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "\(seconds)"] + options + ["http://\(host):\(port)/"])
     guard outcome.isSuccess else { throw ChildProcess.Failure(description: "curl: \(outcome.exit): \(outcome.error)") }
     return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
 }
@@ -121,7 +125,7 @@ func serviceYAML(
     _ name: String = "web", on address: String = "127.0.0.1", port: Int, endpoints: [String], affinity: String = "None",
     annotations: [String: String] = [:]
 ) -> String {
-    let more = annotations.map { "\n    ringway.dev/\($0): \"\($1)\"" }.sorted().joined()
+    let more = annotations.sorted { $0.key < $1.key }.map { "\n    ringway.dev/\($0.key): \"\($0.value)\"" }.joined()
     return """
         apiVersion: v1
         kind: Service

@@ -1,4 +1,5 @@
-/// What a driver without a kernel needs: moving bytes between buffers and plain arrays, with no allocation.
+/// Moving bytes between buffers and plain arrays, with no allocation: what a driver without a kernel needs, and who adds bytes of
+/// our own or reads a client's.
 extension BufferPool {
     /// Unsent bytes of a buffer that stands in a queue.
     package func unsentCount(of buffer: BufferID) -> Int { Int(self[buffer].length) }
