@@ -163,6 +163,28 @@ struct WatcherTests {
         watcher.stop()
     }
 
+    /// With a quiet time of minutes only what is known to be whole can be told soon.
+    @Test func aWholeFileIsNotWaitedFor() async throws {
+        let file = try scratch.write("a.yaml", serviceYAML("one"))
+        var timing = ManifestWatcher.Timing()
+        timing.quiet = .seconds(600)
+        timing.burstMax = .seconds(600)
+        timing.poll = .seconds(600)
+        let counter = Counter()
+        let watcher = ManifestWatcher(roots: [file], timing: timing) { counter.increment() }
+        defer { watcher.stop() }
+        try await Task.sleep(for: .milliseconds(100))
+        try scratch.replace("a.yaml", serviceYAML("two"))
+        #expect(try await counter.reaches(1))
+        try scratch.write("a.yaml", serviceYAML("three"))
+        #expect(try await counter.reaches(2))
+        // The old file is moved away first, as editors do: for all that is known, the new one may be long in coming.
+        guard unsafe rename(file, file + "~") == 0 else { throw POSIXError(.EIO) }
+        try scratch.write("a.yaml", serviceYAML("four"))
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(counter.count == 2)
+    }
+
     @Test func aBurstIsFewSignals() async throws {
         let counter = Counter()
         let watcher = ManifestWatcher(roots: [scratch.path]) { counter.increment() }
@@ -215,5 +237,11 @@ struct WatcherTests {
         func increment() { lock.withLock { value += 1 } }
 
         var count: Int { lock.withLock { value } }
+
+        /// Whether it comes to `count` within ten seconds.
+        func reaches(_ count: Int) async throws -> Bool {
+            for _ in 0..<1000 where self.count < count { try await Task.sleep(for: .milliseconds(10)) }
+            return self.count >= count
+        }
     }
 }

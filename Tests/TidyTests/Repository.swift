@@ -26,7 +26,7 @@ struct Repository {
             let name = path.split(separator: "/").last ?? ""
             let isFolder = paths.fileAttributes?[.type] as? FileAttributeType == .typeDirectory
             if isFolder {
-                if name == ".git" || name.hasPrefix(".build") { paths.skipDescendants() }
+                if name == ".git" || name == "__pycache__" || name.hasPrefix(".build") { paths.skipDescendants() }
                 continue
             }
             guard name != ".git", name != "Package.resolved", !name.hasSuffix(".swp") else { continue }

@@ -166,7 +166,7 @@ struct TidyTests {
 
     // MARK: Documents and samples
 
-    @Test(arguments: ["README.md", "ARCHITECTURE.md", ".ci/run", "Scripts/test", "Scripts/quickstart"])
+    @Test(arguments: ["README.md", "ARCHITECTURE.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates"])
     func whatADocumentNamesIsThere(path: String) throws {
         let document = try #require(Repository.file(path))
         let paths = Set(Repository.files.map(\.path))

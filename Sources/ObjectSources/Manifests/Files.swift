@@ -147,6 +147,10 @@ struct DirectoryWatch: ~Copyable {
         let name: String
         /// The kernel dropped events: anything may have changed.
         let isOverflow: Bool
+        /// The file under that name is whole now: its writer closed it, or it was moved there.
+        let isWhole: Bool
+        /// The name is gone.
+        let isRemoval: Bool
     }
 
     private static let mask =
@@ -195,7 +199,9 @@ struct DirectoryWatch: ~Copyable {
         let (watch, mask, length) = (Int32(bitPattern: word(0)), word(1), Int(word(3)))
         let name = String(decoding: bytes.dropFirst(16).prefix(length).prefix { $0 != 0 }, as: UTF8.self)
         bytes = bytes.dropFirst(16 + length)
-        return Event(watch: watch, name: name, isOverflow: mask & UInt32(IN_Q_OVERFLOW) != 0)
+        return Event(
+            watch: watch, name: name, isOverflow: mask & UInt32(IN_Q_OVERFLOW) != 0,
+            isWhole: mask & UInt32(IN_CLOSE_WRITE | IN_MOVED_TO) != 0, isRemoval: mask & UInt32(IN_DELETE | IN_MOVED_FROM) != 0)
     }
 }
 

