@@ -21,6 +21,8 @@ package enum Limits {
     package static let resumedPerTickMax = 64
     /// Timers fired in one tick; the rest fire in the next.
     package static let timersPerTickMax = 128
+    /// Timers brought from the far end of the wheel to the near one in one tick; the rest follow in the next.
+    package static let timersMovedPerTickMax = 1024
     /// Submissions that must still fit before a sweep over all flows goes on in this tick.
     package static let sweepRoom = 16_384
     /// Connections taken from a closing listener's queue in one tick.
