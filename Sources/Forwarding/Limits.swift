@@ -34,6 +34,8 @@ package enum Limits {
     package static let descriptorRetryNanoseconds: UInt64 = 50_000_000
     /// How often a peer is looked at that no receive would hear of.
     package static let watchNanoseconds: UInt64 = 1_000_000_000
+    /// A worker that ran on for so long after its wait was over has not been running, and the time is not counted.
+    package static let stallNanoseconds: UInt64 = 1_000_000_000
     /// How long bytes that came before a reset may take to reach the other side.
     package static let resetFlushNanoseconds: UInt64 = 2_000_000_000
     /// Fewer buffers than this left for receives, for `shedAfterNanoseconds`, is a worker that slow readers have brought to a stop.

@@ -34,6 +34,8 @@ package final class SimulatedDriver: Driver {
     /// Sockets that can be open at once; may be changed at any time.
     package var descriptorLimit: Int
     package private(set) var socketsOpen = 0
+    /// Nanoseconds that the clock is ahead of what happens: as if the process had been stopped for so long, with the network.
+    package var clockAhead: UInt64 = 0
 
     let settings: Settings
     var sockets: FixedTable<Socket>
@@ -116,7 +118,7 @@ package final class SimulatedDriver: Driver {
         posted = Array(repeating: Posted(completion: nothing, socket: 0, ends: .nothing), count: socketsMax * 4 + 1024)
     }
 
-    package func monotonicNanoseconds() -> UInt64 { network.now }
+    package func monotonicNanoseconds() -> UInt64 { network.now &+ clockAhead }
 
     // MARK: - Sockets
 

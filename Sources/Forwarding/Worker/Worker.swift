@@ -23,8 +23,8 @@ package struct Worker: ~Copyable {
     var starved: StarvedQueue
     var reply = WorkerReply()
 
-    /// The tick's time in nanoseconds, read once per tick.
-    var now: UInt64
+    /// Read once per tick.
+    var clock: TickClock
     /// Buffers an outbox may hold in this tick.
     var outboxMax: UInt16 = 1
     var connectionsMax: Int
@@ -59,7 +59,8 @@ package struct Worker: ~Copyable {
         self.settings = settings
         gauges = ProcessGauges(own: counters, others: settings.others)
         pool = driver.buffers
-        now = driver.monotonicNanoseconds()
+        clock = TickClock(reading: driver.monotonicNanoseconds())
+        let now = clock.now
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
         starved = StarvedQueue(capacity: settings.flowsMax * 2)
@@ -67,6 +68,9 @@ package struct Worker: ~Copyable {
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
     }
+
+    /// The tick's time in nanoseconds.
+    var now: UInt64 { clock.now }
 
     /// Connections open now.
     package var connectionsActive: Int { flows.active }
@@ -81,8 +85,9 @@ package struct Worker: ~Copyable {
     /// One turn. Waits in the engine at most until the next timer, or `waitMax` nanoseconds.
     package mutating func tick(waitMax: UInt64 = .max) {
         completions.removeAll()
-        driver.exchange(&submissions, &completions, waitNanoseconds: min(waitMax, waitNanoseconds()))
-        now = driver.monotonicNanoseconds()
+        let wait = min(waitMax, waitNanoseconds())
+        driver.exchange(&submissions, &completions, waitNanoseconds: wait)
+        clock.advance(to: driver.monotonicNanoseconds(), waited: wait)
         readLimits()
         for index in 0..<completions.count { handle(completions[index]) }
         if isWoken { drainMailbox() }
