@@ -138,6 +138,13 @@ package final class SimulatedDriver: Driver {
         return open(.fresh, place: SimulatedNetwork.noEnd, family)
     }
 
+    package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
+        // As many as a real kernel is asked for.
+        if liveness.keepaliveSeconds != old.keepaliveSeconds { systemCalls &+= liveness.keepaliveSeconds > 0 ? 4 : 1 }
+        if liveness.userTimeoutMilliseconds != old.userTimeoutMilliseconds { systemCalls &+= 1 }
+        if !isCurrent(socket) { breach("setLiveness of a socket that is not open") }
+    }
+
     package func peerAddress(of socket: SocketID) -> IPAddress? {
         systemCalls &+= 1
         guard isCurrent(socket) else {

@@ -88,6 +88,9 @@ package final class EpollDriver: Driver {
         began(sockets.openListener(address, backlog: backlog), isListener: true)
     }
     package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
+    package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
+        sockets.setLiveness(liveness, of: socket, inPlaceOf: old)
+    }
     package func peerAddress(of socket: SocketID) -> IPAddress? { sockets.peerAddress(of: socket) }
     package func connectError(_ socket: SocketID) -> Int32 { 0 }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
