@@ -32,6 +32,8 @@ package final class EndpointGroup: Sendable {
     /// How the group's connections are to be treated. A part of what a group is: other settings make another group.
     package struct Settings: Hashable, Sendable {
         package var selection = Selection.random
+        /// Where they differ from the process's own.
+        package var timeouts = Timeouts()
 
         package init() {}
     }

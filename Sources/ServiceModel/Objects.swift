@@ -117,6 +117,11 @@ package struct Service: Hashable, Sendable {
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
         package var weights: [EndpointWeight]?
+        // Zero where it is switched off.
+        package var idleTimeout: Duration?
+        package var halfCloseTimeout: Duration?
+        package var keepalive: Duration?
+        package var userTimeout: Duration?
 
         package init() {}
     }

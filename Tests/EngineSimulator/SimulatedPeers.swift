@@ -44,7 +44,7 @@ extension SimulatedNetwork {
         peers[index] = SimulatedPeer(
             state: .none, isServer: isServer, number: 0, script: script, sent: 0, received: 0, sentFin: false, sawFin: false,
             sawReset: false, didReset: false, wasDisturbed: false, connectErrno: 0, matchesEcho: true, matchesAnswer: true,
-            servedPort: 0, endedAt: 0, end: Self.noEnd, isScheduled: false, wakeAt: 0, beganAt: now)
+            servedPort: 0, endedAt: 0, end: Self.noEnd, isScheduled: false, wakeAt: 0, beganAt: now, sentAt: 0)
         return index
     }
 
@@ -205,6 +205,11 @@ extension SimulatedNetwork {
         case .afterRequest: if peers[index].received < script.requestBytes && !peers[index].sawFin { return false }
         case .afterFin: if !peers[index].sawFin { return false }
         }
+        let next = peers[index].sentAt &+ script.sendIntervalNanoseconds
+        guard now >= next || peers[index].sent == 0 else {
+            schedulePeer(UInt32(index), after: next &- now)
+            return false
+        }
         let end = peers[index].end
         switch writable(end) {
         case .full: return false
@@ -212,6 +217,7 @@ extension SimulatedNetwork {
             sawReset(index)
             return false
         case .room(let room):
+            peers[index].sentAt = now
             let count = amount(min(left, room, script.sendMax), script)
             let begin = peers[index].sent
             let number = peers[index].number

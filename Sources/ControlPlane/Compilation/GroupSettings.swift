@@ -14,6 +14,9 @@ extension EndpointGroup.Settings {
             case .consistentHash: .clientIP
             case nil: service.affinity == .clientIP ? .clientIP : .random
             }
+        timeouts = Timeouts(
+            idle: service.settings.idleTimeout, halfClose: service.settings.halfCloseTimeout, keepalive: service.settings.keepalive,
+            userTimeout: service.settings.userTimeout)
     }
 }
 

@@ -2,6 +2,7 @@
 package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientFin, serverFin, clientReset, serverReset
     case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
+    case clientIdle, serverIdle, halfCloseTimeout
     case limitProcess, drain, clientLost, serverLost, `internal`
 
     /// The word said in logs and statistics: `client-fin`.
@@ -16,6 +17,9 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .connectUnreachable: "connect-unreachable"
         case .noEndpoint: "no-endpoint"
         case .noSourcePort: "no-source-port"
+        case .clientIdle: "client-idle"
+        case .serverIdle: "server-idle"
+        case .halfCloseTimeout: "half-close-timeout"
         case .limitProcess: "limit-process"
         case .drain: "drain"
         case .clientLost: "client-lost"

@@ -90,6 +90,10 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var flushBounded = false
     /// Whether a timer is set that looks after legs that can't be heard.
     package var isWatched = false
+    /// Whether the server's socket has its keep-alive and user timeout; the client's has them from its listener.
+    package var isGuarded = false
+    /// Who sent the last bytes that came: a flow that stands still waits for the other one.
+    package var spokeLast = Leg.server
     package var closeReason = CloseReason.internal
     package var client = LegState()
     package var server = LegState()
@@ -100,6 +104,10 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// Rows of the worker's counters.
     package var serviceRow: UInt32 = 0
     package var endpointRow: UInt32 = 0
+    /// When bytes last moved, in either direction and on either leg, as `FlowTime`. Stored, and nothing else, for each move; the
+    /// flow's timer fires, looks, and is set again for what is left.
+    package var movedAt: UInt32 = 0
+    package var timeouts = FlowTimeouts()
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
     /// When all attempts to connect must be over.
@@ -126,6 +134,7 @@ extension TCPFlow {
     package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, in pool: BufferPool) {
         if !completion.more { self[leg].receive = .idle }
         if completion.result > 0 {
+            spokeLast = leg
             // Bytes for a side that can't take them any more are dropped, as a kernel drops what comes for a closed socket.
             if phase == .closing || self[leg.other].input == .reset || self[leg.other].isBroken {
                 pool.release(completion.buffer)
@@ -154,13 +163,13 @@ extension TCPFlow {
         let errno = FlowErrno(result)
         if errno == .cancelled || errno == .starved { return }
         self[leg].outbox.removeAll(in: pool)
-        foundFailed(leg)
+        foundFailed(leg, errno)
     }
 
     /// A leg's peer is gone, though no receive has told so.
-    package mutating func foundFailed(_ leg: Leg) {
+    package mutating func foundFailed(_ leg: Leg, _ errno: FlowErrno = .reset) {
         guard self[leg].input != .reset else { return }
-        note(leg, .reset)
+        note(leg, errno == .lost ? .lost : .reset)
         if self[leg].input == .open {
             // What the peer said before it went is still to be read; the end of the reading tells the rest.
             self[leg].isBroken = true

@@ -155,6 +155,8 @@ package struct Worker: ~Copyable {
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)
         }
+        // The one place where it is noted that bytes moved.
+        if completion.result > 0 { flows[slot].movedAt = FlowTime.ticks(at: now) }
         settle(slot)
     }
 

@@ -33,6 +33,7 @@ final class WorkerHandle: Sendable {
             worker.seed = settings.seed &+ UInt64(index)
             worker.connectAttemptNanoseconds = settings.connectAttemptTimeout.clampedNanoseconds
             worker.connectNanoseconds = settings.connectTimeout.clampedNanoseconds
+            worker.timeouts = settings.timeouts
             worker.connectionsMax = connectionsMax
             worker.others = tables.indices.filter { $0 != index }.map { tables[$0] }
             worker.allocationCount = settings.allocationCount
