@@ -36,7 +36,7 @@ package protocol Driver: AnyObject {
     /// Looks again at a connect that completed with 0: 0, or the errno it should have completed with.
     func connectError(_ socket: SocketID) -> Int32
 
-    /// Whether a connection has been reset or given up by the network (POLLERR or POLLHUP): for a socket on which no receive
+    /// Whether a connection has been reset or given up by the network (POLLERR): for a socket on which no receive
     /// would tell.
     func hasFailed(_ socket: SocketID) -> Bool
 

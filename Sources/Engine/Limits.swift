@@ -16,4 +16,15 @@ package enum Limits {
     /// epoll: events of one wait (more is bandwidth, fewer is latency), and connections accepted at a time.
     static let epollEventsMax = 256
     static let acceptBurstMax = 64
+
+    /// Bytes a transfer moves in one turn, and bytes after which an exchange leaves further transfers for the next: what a small
+    /// message may have to wait for.
+    static let transferTurnBytesMax = 1_048_576
+    static let transferExchangeBytesMax = 1_048_576
+    /// Size asked for a transfer's pipe.
+    static let pipeBytes = 1_048_576
+    /// Pipes of one driver: transfers that wait for a full destination hold one each; beyond it their bytes are received and sent.
+    package static let pipesMax = 64
+    /// Empty pipes kept open for the next transfer; further ones are closed.
+    static let pipesKeptMax = 16
 }

@@ -51,16 +51,25 @@ package struct OperationToken: BitwiseCopyable, Hashable, Sendable {
 ///   `more`. At most one of each is pending per socket. `receive` is multishot: it completes again and again until it ends
 ///   (`count <= 0`), is cancelled, or the kernel stops it, each told by a completion without `more`.
 /// - `cancel` makes the pending operation with that token on that socket complete soon, with `ECANCELED` unless it was faster.
+/// - `transfer` reads from one socket and writes to another. It takes the place of a receive on the first and of a send on the
+///   second: neither may be pending beside it, nor another transfer that reads from the one or writes to the other. It completes
+///   with the bytes that the destination has taken, 1 or more, after a bounded turn, and **then nothing is under way between the
+///   two sockets**; the caller submits it again, or receives. While the destination is full it stays pending, and tells what was
+///   taken so far with `more`. It ends with 0 when the source has met FIN, and with an errno otherwise; `isDestination` says
+///   whose. EAGAIN: nothing was moved, and the bytes have to be received (no pipe to be had, or they can't be spliced).
+///   A transfer that fails at its destination or is cancelled loses what it had read and not delivered.
 /// - `shutdownWrite` and the two closes have no completion. **A socket may be closed only when nothing is pending on it.**
 /// - Buffers named by a `send` belong to the driver until it completes; a received buffer belongs to the caller.
 package struct Submission: BitwiseCopyable, Sendable {
     package enum Operation: UInt8, BitwiseCopyable, Sendable {
-        case accept, acceptOne, connect, receive, send, cancel, shutdownWrite, close, closeWithReset
+        case accept, acceptOne, connect, receive, send, transfer, cancel, shutdownWrite, close, closeWithReset
     }
 
     package let operation: Operation
     package let token: OperationToken
     package let socket: SocketID
+    /// Where a transfer writes to.
+    package let destination: SocketID
     package let address: SocketAddress?
     /// First buffer of a chain in the pool's records, and how many of the chain to send.
     package let buffer: BufferID
@@ -68,11 +77,12 @@ package struct Submission: BitwiseCopyable, Sendable {
 
     private init(
         _ operation: Operation, _ token: OperationToken, _ socket: SocketID, address: SocketAddress? = nil, buffer: BufferID = .none,
-        bufferCount: UInt16 = 0
+        bufferCount: UInt16 = 0, destination: SocketID = .none
     ) {
         self.operation = operation
         self.token = token
         self.socket = socket
+        self.destination = destination
         self.address = address
         self.buffer = buffer
         self.bufferCount = bufferCount
@@ -94,6 +104,10 @@ package struct Submission: BitwiseCopyable, Sendable {
     static func send(_ socket: SocketID, buffer: BufferID, count: UInt16, _ token: OperationToken) -> Submission {
         .init(.send, token, socket, buffer: buffer, bufferCount: count)
     }
+    /// Moves bytes from `socket` to `destination` without their passing through the caller. Cancelled on `socket`.
+    package static func transfer(from socket: SocketID, to destination: SocketID, _ token: OperationToken) -> Submission {
+        .init(.transfer, token, socket, destination: destination)
+    }
     package static func cancel(_ token: OperationToken, on socket: SocketID) -> Submission { .init(.cancel, token, socket) }
     /// Sends FIN after what was sent before.
     package static func shutdownWrite(_ socket: SocketID) -> Submission { .init(.shutdownWrite, .discarded, socket) }
@@ -105,21 +119,27 @@ package struct Submission: BitwiseCopyable, Sendable {
 /// One outcome.
 package struct Completion: BitwiseCopyable, Sendable {
     package let token: OperationToken
-    /// Bytes received or sent; 0 for a connect that succeeded or a receive that met FIN; a negative errno otherwise. For an
-    /// accept, 0 with `socket` set.
+    /// Bytes received, sent or transferred; 0 for a connect that succeeded, or a receive or transfer that met FIN; a negative errno
+    /// otherwise. For an accept, 0 with `socket` set.
     package let result: Int32
     /// The buffer with received bytes, when `result > 0` for a receive.
     package let buffer: BufferID
     /// Whether the operation is still pending.
     package let more: Bool
+    /// Whether the errno of a transfer is its destination's.
+    package let isDestination: Bool
     /// The accepted socket.
     package let socket: SocketID
 
-    package init(token: OperationToken, result: Int32, buffer: BufferID = .none, more: Bool = false, socket: SocketID = .none) {
+    package init(
+        token: OperationToken, result: Int32, buffer: BufferID = .none, more: Bool = false, isDestination: Bool = false,
+        socket: SocketID = .none
+    ) {
         self.token = token
         self.result = result
         self.buffer = buffer
         self.more = more
+        self.isDestination = isDestination
         self.socket = socket
     }
 }

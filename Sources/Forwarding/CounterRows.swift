@@ -103,6 +103,8 @@ struct CounterRows {
             reading.port = key.service.port
             reading.transport = key.service.transport.rawValue
             reading.algorithm = row.settings.selection.rawValue
+            reading.connectionsMax = row.settings.connectionsMax.map(UInt64.init)
+            reading.connectionsPerSourceMax = row.settings.connectionsPerSourceMax.map(UInt64.init)
             reading.connections = count(row.number, Column.connections)
             reading.connectionsActive = count(row.number, Column.connectionsActive)
             reading.bytesFromClients = count(row.number, Column.bytesFromClients)

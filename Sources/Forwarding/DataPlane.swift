@@ -31,7 +31,7 @@ package final class DataPlane: Sendable {
         precondition(settings.workers >= 1, "at least one worker")
         var (name, reason) = try EngineSelection.choose(settings.engine)
         let limit: @Sendable () -> Int = { DataPlane.connectionsWithin(openFiles: HostLimits.openFiles(), workers: settings.workers) }
-        connectionsMax = limit
+        connectionsMax = { min(limit(), settings.connectionsMax ?? .max) }
         do throws(DataPlaneError) {
             workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
         } catch {
@@ -44,10 +44,14 @@ package final class DataPlane: Sendable {
         engine = EngineReport(name: name.rawValue, reason: reason)
     }
 
-    /// Connections that a limit of open files leaves room for: two descriptors each, some kept back.
+    /// Connections that a limit of open files leaves room for: two descriptors each, some kept back, those of pipes among them.
     package static func connectionsWithin(openFiles: Int, workers: Int) -> Int {
-        max(1, (openFiles - min(Limits.descriptorsReserved + 8 * workers, openFiles / 2)) / 2)
+        let pipes = 2 * workers * pipesWithin(openFiles: openFiles, workers: workers)
+        return max(1, (openFiles - min(Limits.descriptorsReserved + 8 * workers + pipes, openFiles / 2)) / 2)
     }
+
+    /// Pipes that each worker may have under a limit of open files: not more than a sixteenth of it for all together.
+    static func pipesWithin(openFiles: Int, workers: Int) -> Int { min(Engine.Limits.pipesMax, openFiles / (32 * workers)) }
 
     /// Makes the workers serve `snapshot` and nothing else; returns when every worker has acknowledged it. Connections that
     /// exist are not touched. Frontends that could not be opened before are tried again. Calls must not overlap: one caller, in

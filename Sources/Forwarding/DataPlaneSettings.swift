@@ -13,6 +13,8 @@ package struct DataPlaneSettings: Sendable {
     package var engine: EngineChoice = .auto
     /// Worker threads; at least 1.
     package var workers = 1
+    /// Connections open at once; one beyond it is reset. nil leaves it to the limit of open files, at which accepting pauses.
+    package var connectionsMax: Int?
     /// Whether each worker is bound to one of the allowed CPUs, in order.
     package var pinsWorkers = false
     /// How long one connect attempt may take before another endpoint is tried.

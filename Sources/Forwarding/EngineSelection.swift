@@ -7,10 +7,16 @@ package enum EngineSelection {
         case epoll
 
         /// Makes a driver on the calling thread, which is then the only one that may use it.
-        package func makeDriver() throws(UringUnavailable) -> any Driver {
+        package func makeDriver(pipesMax: Int) throws(UringUnavailable) -> any Driver {
             switch self {
-            case .ioUring: try UringDriver()
-            case .epoll: EpollDriver()
+            case .ioUring:
+                var settings = UringDriver.Settings()
+                settings.pipesMax = pipesMax
+                return try UringDriver(settings)
+            case .epoll:
+                var settings = EpollDriver.Settings()
+                settings.pipesMax = pipesMax
+                return EpollDriver(settings)
             }
         }
     }

@@ -15,6 +15,14 @@ package enum Limits {
     package static let outboxBytesMax = 65_536
     /// Buffers an outbox may hold while the server is not connected yet.
     package static let outboxConnectingMax: UInt16 = 4
+    /// A direction goes into bulk after this many pages in full buffers, less `bulkShortCost` for each buffer that was not full.
+    package static let bulkEnterUnits: Int16 = 64
+    package static let bulkShortCost: Int16 = 4
+    /// It goes back after `bulkLeaveCount` transfers in a row of fewer bytes.
+    package static let bulkLeaveBytes = 16_384
+    package static let bulkLeaveCount: Int16 = 4
+    /// Pages that must come before a direction that the engine could not transfer asks again.
+    package static let bulkRefusedUnits: Int16 = 4096
     /// An outbox may take this fraction of the free buffers: the fewer are left, the less one slow reader may hold.
     package static let outboxShare = 256
     /// Starved receives that are resumed in one tick.

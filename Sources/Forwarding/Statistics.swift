@@ -16,6 +16,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
         /// Receives that found the buffer pool empty.
         package var buffersExhausted: UInt64 = 0
         package var staleCompletions: UInt64 = 0
+        /// Connections that a limit per client did not count, for want of a place in its table.
+        package var sourcesUncounted: UInt64 = 0
 
         package init() {}
     }
@@ -40,6 +42,9 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var transport = ""
         /// How endpoints are chosen: `random`, `round-robin`, `least-connections` or `consistent-hash`.
         package var algorithm = ""
+        /// Limits of connections open at once, altogether and for one client; nil where there is none.
+        package var connectionsMax: UInt64?
+        package var connectionsPerSourceMax: UInt64?
         package var connections: UInt64 = 0
         package var connectionsActive: UInt64 = 0
         package var bytesFromClients: UInt64 = 0
@@ -71,6 +76,7 @@ package struct DataPlaneStatistics: Sendable, Codable {
     package var engineReason = ""
     /// Generation of the last snapshot that every worker acknowledged.
     package var generation: UInt64 = 0
+    /// What the limit of open files or the user allows, whichever is less.
     package var connectionsMax: UInt64 = 0
     package var workers: [Worker] = []
     package var listeners: [Listener] = []

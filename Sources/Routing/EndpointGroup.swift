@@ -34,6 +34,10 @@ package final class EndpointGroup: Sendable {
         package var selection = Selection.random
         /// Where they differ from the process's own.
         package var timeouts = Timeouts()
+        /// Connections that may be open at once, in the whole process; one beyond it is reset.
+        package var connectionsMax: Int?
+        /// The same for each client's address.
+        package var connectionsPerSourceMax: Int?
 
         package init() {}
     }

@@ -4,7 +4,7 @@ import Engine
 import EngineSimulator
 import Forwarding
 import Glibc
-import Routing
+package import Routing
 
 /// Counts what a warm worker allocates: `swift run -c release AllocationCheck` ends with 0 if that is nothing, with 1
 /// if not, and traps if the connections are not served as they should be.
@@ -19,12 +19,21 @@ struct AllocationCheck {
         if !WarmWorker.isOptimised { print("unoptimised code allocates whatever we do: build with -c release") }
         let sizes = CommandLine.arguments.dropFirst().map { Int($0) ?? 0 }
         guard sizes.count <= 3, sizes.allSatisfy({ $0 > 0 }) else { fatalError("give numbers: [CONNECTIONS [ROUNDS [BYTES]]]") }
-        let finding = WarmWorker(connections: sizes.first ?? 10_000, bytes: sizes.count > 2 ? sizes[2] : WarmWorker.bytesUsual)
-            .measure(rounds: sizes.count > 1 ? sizes[1] : 2)
-        let summary = "\(finding.connectionsMax) connections at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
-        guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
-        print(summary)
-        if finding.allocations > 0 { exit(1) }
+        var allocations: UInt64 = 0
+        // A size that was asked for is about the worker, and one way to choose stands for all.
+        for settings in sizes.isEmpty ? WarmWorker.allSettings : [EndpointGroup.Settings()] {
+            let worker = WarmWorker(
+                connections: sizes.first ?? 10_000, bytes: sizes.count > 2 ? sizes[2] : WarmWorker.bytesUsual, settings)
+            let finding = worker.measure(rounds: sizes.count > 1 ? sizes[1] : 2)
+            let limits = settings.connectionsMax == nil ? "" : ", weights and limits"
+            let summary =
+                "\(settings.selection.rawValue)\(limits): \(finding.connectionsMax) connections at once, \(finding.ticks) ticks, "
+                + "\(finding.allocations) allocations"
+            guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
+            print(summary)
+            allocations += finding.allocations
+        }
+        if allocations > 0 { exit(1) }
     }
 }
 
@@ -60,7 +69,20 @@ package struct WarmWorker {
         return isOptimised
     }
 
+    /// Every algorithm: the default as it is, and each with weights and limits.
+    package static var allSettings: [EndpointGroup.Settings] {
+        [EndpointGroup.Settings()]
+            + Selection.allCases.map {
+                var settings = EndpointGroup.Settings()
+                settings.selection = $0
+                settings.connectionsMax = 1_000_000
+                settings.connectionsPerSourceMax = 10
+                return settings
+            }
+    }
+
     private let connections: Int
+    private let groupSettings: EndpointGroup.Settings
     private let network: SimulatedNetwork
     private let driver: SimulatedDriver
     private let mailbox: Mailbox
@@ -68,9 +90,12 @@ package struct WarmWorker {
     /// What each client sends and gets back.
     private let bytes: Int
 
-    package init(connections: Int, bytes: Int = WarmWorker.bytesUsual) {
+    package init(
+        connections: Int, bytes: Int = WarmWorker.bytesUsual, _ groupSettings: EndpointGroup.Settings = EndpointGroup.Settings()
+    ) {
         self.connections = connections
         self.bytes = bytes
+        self.groupSettings = groupSettings
         var networkSettings = SimulatedNetwork.Settings()
         networkSettings.connectionsMax = connections * 2
         networkSettings.peersMax = connections * 2
@@ -85,6 +110,8 @@ package struct WarmWorker {
         mailbox = Mailbox(wakeUp: driver.wakeUp)
         var settings = WorkerSettings()
         settings.flowsMax = connections * 2
+        settings.others = [makeCounterTable()]
+        settings.otherSources = [SourceCounts()]
         self.settings = settings
     }
 
@@ -96,7 +123,10 @@ package struct WarmWorker {
         let endpoints = (0..<3).map { SocketAddress(IPAddress(ipv4: 0x0af4_0000 + $0), PortNumber(9000)!) }
         for endpoint in endpoints { network.addServer(.echo, at: endpoint, backlog: connections) }
         let service = ServicePortName(namespace: "default", name: "echo", port: "", transport: .tcp)
-        let group = EndpointGroup(service: service, selection: .random, endpoints: endpoints)
+        let hasWeights = groupSettings.connectionsMax != nil
+        let group = EndpointGroup(
+            service: service, settings: groupSettings,
+            endpoints: endpoints.enumerated().map { Endpoint($0.element, weight: hasWeights ? $0.offset + 1 : 1) })
         let key = FrontendKey(frontend, .tcp)
         let served = ServedFrontend(
             frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: 2, endpointRows: [3, 4, 5])

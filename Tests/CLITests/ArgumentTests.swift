@@ -129,6 +129,7 @@ struct RunCommandTests {
         #expect(command.adminSocket == nil)
         #expect(command.seed == nil)
         #expect(command.workers == nil)
+        #expect(command.connectionsMax == nil)
     }
 
     @Test(arguments: ["off", "0", "0s"])
@@ -156,6 +157,7 @@ struct RunCommandTests {
         [], ["80=x"], ["-", "-"], ["web.yaml", "--print"], ["a", "--workers", "0"], ["a", "--grace", "1"], ["a", "--engine", "kqueue"],
         ["a", "--idle-timeout", "1ms"], ["a", "--half-close-timeout", "never"], ["a", "--tcp-keepalive", "10h"],
         ["a", "--tcp-user-timeout", "1000h"], ["a", "--connect-timeout", "0s"], ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
+        ["a", "--connections-max", "0"],
     ])
     func usageErrorsExitWith64(arguments: [String]) {
         let error = #expect(throws: (any Error).self) { try RunCommand.parse(arguments) }

@@ -146,7 +146,12 @@ struct StatisticsTableTests {
         var endpoint = DataPlaneStatistics.Endpoint()
         endpoint.address = "10.0.0.1:80"
         endpoint.state = "removed"
-        service.endpoints = [endpoint]
+        var weighted = DataPlaneStatistics.Endpoint()
+        weighted.address = "10.0.0.2:80"
+        weighted.weight = 3
+        service.endpoints = [endpoint, weighted]
+        service.connectionsActive = 2
+        service.connectionsMax = 50
         statistics.services = [service]
         var listener = DataPlaneStatistics.Listener()
         listener.frontend = "tcp 10.0.0.9:80"
@@ -159,7 +164,7 @@ struct StatisticsTableTests {
         let lines = text.split(separator: "\n").map(String.init)
         #expect(lines.first == "ringway 1  engine epoll (asked for)  pid 7  up 1h01m")
         #expect(text.contains("default/web:http"))
-        #expect(text.contains("10.0.0.1:80 (removed)"))
+        #expect(text.contains("10.0.0.1:80 (removed)") && text.contains("10.0.0.2:80 (weight 3)") && text.contains(" 2/50 "))
         #expect(text.contains("client-fin 10, connect-refused 2"))
         #expect(text.contains("in use"))
         #expect(lines.allSatisfy { $0.last != " " })

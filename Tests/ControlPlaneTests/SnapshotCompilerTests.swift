@@ -123,6 +123,20 @@ struct SnapshotCompilerTests {
         #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.algorithm = .random }, b]).snapshot == nil)
     }
 
+    @Test func limitsReachTheGroup() throws {
+        var compiler = SnapshotCompiler()
+        let snapshot = try #require(
+            compiler.compile([
+                echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) {
+                    $0.connectionsMax = 10
+                    $0.connectionsPerSourceMax = 2
+                }
+            ]).snapshot)
+        let settings = snapshot.group("127.0.0.1:80")?.settings
+        #expect(settings?.connectionsMax == 10 && settings?.connectionsPerSourceMax == 2)
+        #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.connectionsMax = 10 }]).changes.servicesChanged == 1)
+    }
+
     @Test func weightsReachEndpointsOfSlicesAndInlineOnesAlike() throws {
         let weights = [
             EndpointWeight(address: Objects.ip("10.0.0.1"), weight: 3),

@@ -18,6 +18,11 @@ extension EndToEndTests {
 
         private static let head = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n"
 
+        private static func annotated(_ line: String) -> String {
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  annotations:\n    # one of ours\n    \(line)\n"
+                + "spec:\n  ports:\n  - port: 80\n"
+        }
+
         static let badInputs = [
             BadInput("an empty file", "", ":1:1: no objects: the file is empty"),
             BadInput("a binary file", "\u{7f}ELF\u{2}\u{1}\u{1}\u{0}\u{0}", ": "),
@@ -34,6 +39,19 @@ extension EndToEndTests {
             BadInput(
                 "a second port without a name", head + "  ports:\n  - {name: a, port: 80}\n  - port: 81\n",
                 ":7:5: Service \"web\" is invalid: spec.ports[1].name: Required value"),
+            BadInput(
+                "an annotation nobody knows", annotated("ringway.dev/wieghts: 10.0.0.1=1"),
+                ":7:5: Service \"web\" is invalid: metadata.annotations[ringway.dev/wieghts]: Forbidden: unknown annotation "
+                    + "(did you mean \"ringway.dev/weights\"?)"),
+            BadInput(
+                "an algorithm nobody knows", annotated("ringway.dev/algorithm: fastest"),
+                ":7:28: Service \"web\" is invalid: metadata.annotations[ringway.dev/algorithm]: Unsupported value: \"fastest\": "
+                    + "supported values: \"consistent-hash\", \"least-connections\", \"random\", \"round-robin\""),
+            BadInput(
+                "a limit of nothing", annotated("ringway.dev/max-connections: '0'"),
+                ":7:34: Service \"web\" is invalid: metadata.annotations[ringway.dev/max-connections]: Invalid value: \"0\": "
+                    + "must be a whole number between 1 and 2147483647, inclusive"),
+            BadInput("a limit without quotes", annotated("ringway.dev/max-connections: 10"), ":7:34: "),
             BadInput(
                 "an alias bomb",
                 "a: &a [x, x, x, x, x, x, x, x, x]\n"

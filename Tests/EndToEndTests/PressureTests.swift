@@ -5,9 +5,9 @@ import Testing
 /// Much data, slow readers and few descriptors.
 extension EndToEndTests {
     @Suite struct PressureTests {
-        private static let megabyte = 1 << 20
+        static let megabyte = 1 << 20
         /// A megabyte that repeats in no shorter period, so that a lost, doubled or swapped piece is seen.
-        private static let pattern: [UInt8] = {
+        static let pattern: [UInt8] = {
             var state: UInt32 = 2_463_534_242
             return (0..<megabyte).map { _ in
                 state ^= state << 13
@@ -17,16 +17,17 @@ extension EndToEndTests {
             }
         }()
 
-        /// Receives until FIN and compares all of it with the pattern; the number of bytes that were right.
-        private static func receivePattern(_ socket: TestSocket) throws -> Int {
+        /// Receives until FIN, or `most` bytes, and compares all of it with the pattern from its byte `begin` on; the number of bytes
+        /// that were right.
+        static func receivePattern(_ socket: TestSocket, from begin: Int = 0, count most: Int = .max) throws -> Int {
             var buffer = [UInt8](repeating: 0, count: 1 << 18)
             var total = 0
             while true {
-                let count = try socket.receive(into: &buffer)
+                let count = total < most ? try socket.receive(into: &buffer) : 0
                 if count == 0 { return total }
                 var checked = 0
                 while checked < count {
-                    let start = (total + checked) % megabyte
+                    let start = (begin + total + checked) % megabyte
                     let length = min(count - checked, megabyte - start)
                     guard buffer[checked..<checked + length].elementsEqualFast(pattern[start..<start + length]) else {
                         return total + checked
@@ -195,7 +196,7 @@ extension EndToEndTests {
 
 extension ArraySlice<UInt8> {
     /// memcmp: a comparison by elements takes minutes for hundreds of megabytes without optimisation.
-    fileprivate func elementsEqualFast(_ other: ArraySlice<UInt8>) -> Bool {
+    func elementsEqualFast(_ other: ArraySlice<UInt8>) -> Bool {
         guard count == other.count else { return false }
         return unsafe withUnsafeBytes { left in
             unsafe other.withUnsafeBytes { right in unsafe memcmp(left.baseAddress!, right.baseAddress!, left.count) == 0 }

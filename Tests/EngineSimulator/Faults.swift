@@ -4,6 +4,10 @@ package struct Faults: Sendable {
     package var shortSend = 0.0
     /// A receive fills less of its buffer than there are bytes.
     package var shortReceive = 0.0
+    /// A transfer moves fewer bytes at a time, into its pipe or out of it, than it could.
+    package var shortSplice = 0.0
+    /// There is no pipe for a transfer.
+    package var noPipe = 0.0
     /// A completion is held back for an exchange; those of other sockets overtake it.
     package var delayedCompletion = 0.0
     /// A completion changes places with one of another socket. What happened on one socket keeps its order.
@@ -44,6 +48,8 @@ package struct Faults: Sendable {
         func draw(_ most: Double) -> Double { random.chance(0.5) ? random.fraction() * most : 0 }
         faults.shortSend = draw(0.5)
         faults.shortReceive = draw(0.5)
+        faults.shortSplice = draw(0.5)
+        faults.noPipe = draw(0.2)
         faults.delayedCompletion = draw(0.5)
         faults.reorderedCompletions = draw(0.5)
         faults.receiveEnded = draw(0.3)

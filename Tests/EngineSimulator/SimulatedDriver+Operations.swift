@@ -17,6 +17,7 @@ extension SimulatedDriver {
         case .accept, .acceptOne, .receive: armInput(index, submission)
         case .connect: connect(index, submission)
         case .send: armSend(index, submission)
+        case .transfer: armTransfer(index, submission)
         case .cancel: cancel(submission.token, on: index)
         case .shutdownWrite: shutdownWrite(index)
         case .close, .closeWithReset: close(index, withReset: name == .closeWithReset)
@@ -107,7 +108,9 @@ extension SimulatedDriver {
         // Otherwise it was faster: its completion is on the way, or was taken already.
         guard isInput || isOutput else { return }
         if network.random.chance(network.faults.cancelRace) { perform(UInt32(index)) }
-        if isInput, sockets[index].input.state == .armed {
+        if isInput, sockets[index].input.state == .armed, row.input.operation == .transfer {
+            endTransfer(UInt32(index), -ECANCELED)
+        } else if isInput, sockets[index].input.state == .armed {
             post(Completion(token: token, result: -ECANCELED), socket: UInt32(index), ends: .input)
         }
         if isOutput, sockets[index].output.state == .armed {
@@ -154,8 +157,12 @@ extension SimulatedDriver {
         case .fresh: if row.output.state == .armed { performConnect(index) }
         case .stream:
             breakPerhaps(row)
-            if row.input.state == .armed { performReceives(index) }
-            if sockets[Int(index)].output.state == .armed { performSend(index) }
+            if row.input.state == .armed {
+                if row.input.operation == .transfer { performTransfer(index) } else { performReceives(index) }
+            }
+            let output = sockets[Int(index)].output
+            guard output.state == .armed else { return }
+            if output.operation == .transfer { performTransfer(sockets[Int(index)].feeder) } else { performSend(index) }
         }
     }
 

@@ -16,6 +16,9 @@ package final class SimulatedDriver: Driver {
     package struct Settings: Sendable {
         package var bufferSize = 512
         package var buffers = 1024
+        package var pipes = 8
+        package var pipeBytes = 2048
+        package var transferTurnBytes = 4096
         /// Every so many exchanges the pool is looked through for buffers that were released twice or too early; 0 for never.
         package var auditInterval: UInt64 = 1
         /// How long a wait without end, with nothing to come in the simulation, may wait for another thread's wake-up.
@@ -36,6 +39,9 @@ package final class SimulatedDriver: Driver {
     package private(set) var socketsOpen = 0
     /// Nanoseconds that the clock is ahead of what happens: as if the process had been stopped for so long, with the network.
     package var clockAhead: UInt64 = 0
+    /// Bytes that transfers have delivered, and transfers that were cancelled with bytes on their way.
+    package internal(set) var bytesTransferred: UInt64 = 0
+    package internal(set) var transfersCancelledWithBytes = 0
 
     let settings: Settings
     var sockets: FixedTable<Socket>
@@ -54,6 +60,10 @@ package final class SimulatedDriver: Driver {
     private var bufferAudits: FixedTable<UInt64>
     /// The buffers of each socket's pending send, `ByteQueue.gatherMax` places a socket.
     var sendBuffers: FixedTable<BufferID>
+
+    var pipes: FixedTable<SimulatedPipe>
+    /// What is in the pipes, `Settings.pipeBytes` for each.
+    var pipeBytes: [UInt8]
 
     var exchanges: UInt64 = 0
     private var deadlocks = 0
@@ -77,11 +87,16 @@ package final class SimulatedDriver: Driver {
         var output: Pending
         var sendCount: UInt16
         var sendDigest: UInt64
+        /// Of a source, where its transfer goes and what pipe it has; of a destination, where it comes from.
+        var destination: UInt32 = 0
+        var feeder: UInt32 = 0
+        var pipe = SimulatedDriver.noPipe
         /// The exchange in which completions of this socket are held back.
         var heldIn: UInt64
     }
 
-    /// An operation of a socket: `accept` or `receive` as input, `connect` or `send` as output.
+    /// An operation of a socket: `accept` or `receive` as input, `connect` or `send` as output; a `transfer` is the input of one and
+    /// the output of another.
     struct Pending: BitwiseCopyable {
         enum State: UInt8, BitwiseCopyable {
             case none, armed
@@ -94,13 +109,19 @@ package final class SimulatedDriver: Driver {
         var token: OperationToken
     }
 
-    enum Ends: UInt8, BitwiseCopyable { case nothing, input, output }
+    enum Ends: UInt8, BitwiseCopyable { case nothing, input, output, transfer }
 
     struct Posted: BitwiseCopyable {
         var completion: Completion
         var socket: UInt32
+        /// The destination of a transfer, which has seen what happened just as well; otherwise the same socket.
+        var otherSocket: UInt32
         /// Which operation is over with this completion.
         var ends: Ends
+
+        func concerns(_ other: Posted) -> Bool {
+            socket == other.socket || socket == other.otherSocket || otherSocket == other.socket || otherSocket == other.otherSocket
+        }
     }
 
     package init(network: SimulatedNetwork, _ settings: Settings = Settings()) {
@@ -112,10 +133,12 @@ package final class SimulatedDriver: Driver {
         sockets = FixedTable(zeroedCapacity: socketsMax)
         freeSockets = FixedTable(zeroedCapacity: socketsMax)
         sendBuffers = FixedTable(zeroedCapacity: socketsMax * Int(ByteQueue.gatherMax))
+        pipes = FixedTable(zeroedCapacity: settings.pipes)
+        pipeBytes = [UInt8](repeating: 0, count: settings.pipes * settings.pipeBytes)
         bufferUses = FixedTable(zeroedCapacity: settings.buffers)
         bufferAudits = FixedTable(zeroedCapacity: settings.buffers)
         let nothing = Completion(token: .wakeUp, result: 0)
-        posted = Array(repeating: Posted(completion: nothing, socket: 0, ends: .nothing), count: socketsMax * 4 + 1024)
+        posted = Array(repeating: Posted(completion: nothing, socket: 0, otherSocket: 0, ends: .nothing), count: socketsMax * 4 + 1024)
     }
 
     package func monotonicNanoseconds() -> UInt64 { network.now &+ clockAhead }
@@ -301,12 +324,18 @@ package final class SimulatedDriver: Driver {
 
     func post(_ completion: Completion, socket: UInt32, ends: Ends) {
         precondition(postedCount < posted.count, "more outcomes than there is room for")
-        posted[(postedHead + postedCount) % posted.count] = Posted(completion: completion, socket: socket, ends: ends)
+        let input = sockets[Int(socket)].input
+        let isTransfer = input.operation == .transfer && input.token == completion.token
+        posted[(postedHead + postedCount) % posted.count] = Posted(
+            completion: completion, socket: socket, otherSocket: isTransfer ? sockets[Int(socket)].destination : socket, ends: ends)
         postedCount += 1
         switch ends {
         case .nothing: break
         case .input: sockets[Int(socket)].input.state = .posted
         case .output: sockets[Int(socket)].output.state = .posted
+        case .transfer:
+            sockets[Int(socket)].input.state = .posted
+            sockets[Int(sockets[Int(socket)].destination)].output.state = .posted
         }
     }
 
@@ -324,9 +353,12 @@ package final class SimulatedDriver: Driver {
         for position in 0..<postedCount {
             if network.random.chance(faults.reorderedCompletions) { exchangePlaces(position) }
             let outcome = posted[(postedHead + position) % posted.count]
-            let isHeld = sockets[Int(outcome.socket)].heldIn == exchanges || network.random.chance(faults.delayedCompletion)
+            let isHeld =
+                sockets[Int(outcome.socket)].heldIn == exchanges || sockets[Int(outcome.otherSocket)].heldIn == exchanges
+                || network.random.chance(faults.delayedCompletion)
             if isHeld || completions.room == 0 {
                 sockets[Int(outcome.socket)].heldIn = exchanges
+                sockets[Int(outcome.otherSocket)].heldIn = exchanges
                 posted[(postedHead + kept) % posted.count] = outcome
                 kept += 1
             } else {
@@ -341,10 +373,10 @@ package final class SimulatedDriver: Driver {
         let other = position + 1 + network.random.below(8)
         guard other < postedCount else { return }
         func place(_ position: Int) -> Int { (postedHead + position) % posted.count }
-        let first = posted[place(position)].socket
-        let second = posted[place(other)].socket
-        for between in position..<other where posted[place(between)].socket == second { return }
-        for between in position + 1...other where posted[place(between)].socket == first { return }
+        let first = posted[place(position)]
+        let second = posted[place(other)]
+        for between in position..<other where posted[place(between)].concerns(second) { return }
+        for between in position + 1...other where posted[place(between)].concerns(first) { return }
         posted.swapAt(place(position), place(other))
     }
 
@@ -357,6 +389,9 @@ package final class SimulatedDriver: Driver {
         case .output:
             if sockets[index].output.operation == .send { endSend(index) }
             sockets[index].output.state = .none
+        case .transfer:
+            sockets[index].input.state = .none
+            sockets[Int(sockets[index].destination)].output.state = .none
         }
         completions.append(outcome.completion)
     }
@@ -399,6 +434,7 @@ package final class SimulatedDriver: Driver {
                 found.append("socket \(index) has a pending \(pending.operation)")
             }
         }
+        for index in 0..<settings.pipes where pipes[index].isTaken { found.append("pipe \(index) holds \(pipes[index].count) bytes") }
         if postedCount > 0 { found.append("\(postedCount) completions were not taken") }
         if buffers.freeCount != buffers.capacity { found.append("\(buffers.capacity - buffers.freeCount) buffers are not back") }
         return found

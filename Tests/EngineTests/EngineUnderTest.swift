@@ -41,9 +41,10 @@ final class EngineUnderTest {
     ///   - buffers: of the pool. A ring holds some of them back, so "exhausted" means a little less there.
     ///   - completionsMax: completions an exchange can hand over.
     ///   - faults: of the simulated engine.
+    ///   - pipesMax: pipes that transfers may have at once.
     init(
         _ kind: EngineKind, bufferSize: Int = 256, buffers: Int = 1024, completionsMax: Int = Limits.completionsMax,
-        faults: Faults = Faults()
+        faults: Faults = Faults(), pipesMax: Int = 16
     ) throws {
         self.kind = kind
         completions = CompletionQueue(capacity: completionsMax)
@@ -54,12 +55,14 @@ final class EngineUnderTest {
             settings.bufferSize = bufferSize
             settings.buffers = buffers
             settings.bufferRingEntries = min(256, 1 << (Int.bitWidth - (buffers / 2).leadingZeroBitCount - 1))
+            settings.pipesMax = pipesMax
             driver = try UringDriver(settings)
             network = nil
         case .epoll:
             var settings = EpollDriver.Settings()
             settings.bufferSize = bufferSize
             settings.buffers = buffers
+            settings.pipesMax = pipesMax
             driver = EpollDriver(settings)
             network = nil
         case .simulated:
@@ -67,6 +70,7 @@ final class EngineUnderTest {
             var settings = SimulatedDriver.Settings()
             settings.bufferSize = bufferSize
             settings.buffers = buffers
+            settings.pipes = pipesMax
             settings.wakeUpGraceMilliseconds = 5000
             driver = SimulatedDriver(network: network, settings)
             self.network = network

@@ -32,6 +32,12 @@ final class PosixPeer: FarPeer {
         return result >= 0 ? result : -Int(errno)
     }
 
+    /// Sends one byte as urgent data.
+    func sendUrgent(_ byte: UInt8) -> Int {
+        var byte = byte
+        return unsafe Glibc.send(descriptor, &byte, 1, Int32(MSG_OOB))
+    }
+
     func receive(most: Int) -> (bytes: [UInt8]?, errno: Int32) {
         var bytes = [UInt8](repeating: 0, count: most)
         let result = unsafe recv(descriptor, &bytes, most, 0)

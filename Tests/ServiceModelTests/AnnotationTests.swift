@@ -15,7 +15,11 @@ import Testing
 
     // MARK: The list
 
-    static let misspelled = [("endpoint", "endpoints"), ("Endpoints", "endpoints"), ("endpionts", "endpoints")]
+    static let misspelled = [
+        ("endpoint", "endpoints"), ("Endpoints", "endpoints"), ("endpionts", "endpoints"),
+        ("weight", "weights"), ("algoritm", "algorithm"), ("max-connection", "max-connections"), ("maxconnections", "max-connections"),
+        ("max-connections-per-sourse", "max-connections-per-source"),
+    ]
 
     @Test(arguments: misspelled)
     func anUnknownAnnotationSaysWhatWasMeant(_ name: String, _ meant: String) {
@@ -130,6 +134,29 @@ import Testing
                 "Service \"web\": metadata.annotations[ringway.dev/weights]: 10.0.0.1:81 is none of the endpoints in ringway.dev/endpoints",
                 "Service \"web\": metadata.annotations[ringway.dev/weights]: 10.0.0.2 is none of the endpoints in ringway.dev/endpoints",
             ])
+    }
+
+    // MARK: Numbers
+
+    @Test func limitsAreWholeNumbers() throws {
+        let tree: Tree = ["ringway.dev/max-connections": "2147483647", "ringway.dev/max-connections-per-source": " 1 "]
+        let settings = try #require(decodedService(service(["ports": [["port": 80]]], annotations: tree))?.settings)
+        #expect(settings.connectionsMax == 2_147_483_647 && settings.connectionsPerSourceMax == 1)
+    }
+
+    @Test(
+        arguments: ["max-connections", "max-connections-per-source"],
+        ["", "0", "-1", "+1", "1k", "1.0", "2147483648", "99999999999999999999", "\u{661}"])
+    func aLimitThatIsNoneIsNamed(_ annotation: String, _ text: String) {
+        #expect(
+            Self.errors(annotation, .string(text)) == [
+                Self.invalid(annotation, "Invalid value: \"\(text)\": must be a whole number between 1 and 2147483647, inclusive")
+            ])
+    }
+
+    @Test func aNumberWithoutQuotesIsAnErrorAsAnAPIServerHasIt() {
+        let found = Self.errors("max-connections", 100)
+        #expect(found.count == 1 && found[0].contains("cannot unmarshal number into"), "\(found)")
     }
 
     // MARK: Lengths of time

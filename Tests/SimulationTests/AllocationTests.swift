@@ -1,5 +1,6 @@
 import AllocationCheck
 import CAllocationCounter
+import Routing
 import Testing
 
 /// Rule 3 of the hot path: nothing is allocated once a worker is warm.
@@ -15,8 +16,9 @@ struct AllocationTests {
     }
 
     /// Unoptimised code is judged by its service only; `AllocationCheck`, built for release, is the gate for the count.
-    @Test func tenThousandConnectionsAllocateNothingOnceWarm() {
-        let finding = WarmWorker(connections: WarmWorker.isOptimised ? 10_000 : 500).measure()
+    @Test(arguments: WarmWorker.allSettings)
+    func tenThousandConnectionsAllocateNothingOnceWarm(_ settings: EndpointGroup.Settings) {
+        let finding = WarmWorker(connections: WarmWorker.isOptimised ? 10_000 : 500, settings).measure()
         #expect(finding.failures == [])
         #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
     }

@@ -53,9 +53,17 @@ struct Scenario {
         // A peer that never reads holds buffers for as long as it lives. Where there is none, few buffers must do.
         driver.buffers = isCalm ? random.within(100...600) : random.within(1400...2000)
         driver.auditInterval = 8
+        driver.pipes = random.within(1...20)
+        driver.pipeBytes = random.within(16...4096)
+        driver.transferTurnBytes = random.within(1...4096)
         var workerSettings = WorkerSettings()
         workerSettings.seed = random.next()
         workerSettings.flowsMax = 128
+        workerSettings.bulk.enterUnits = Int16(random.within(1...12))
+        workerSettings.bulk.shortCost = Int16(random.within(0...4))
+        workerSettings.bulk.leaveBytes = random.within(0...1000)
+        workerSettings.bulk.leaveCount = Int16(random.within(1...4))
+        workerSettings.bulk.refusedUnits = Int16(random.within(0...10))
         worker = WorkerUnderTest(network: network, driver: driver, settings: workerSettings)
         if !isCalm, random.chance(0.2) { worker.driver.descriptorLimit = random.within(12...60) }
         self.faults = faults

@@ -21,6 +21,20 @@ struct SimulationTests {
         }
     }
 
+    /// The runs above prove something about bulk flows only if there are any, and ends of all kinds meet them.
+    @Test func theRunsHaveBulkFlowsOfAllKinds() {
+        var bytes: UInt64 = 0
+        var cancelledWithBytes = 0
+        for seed in UInt64(1)...60 {
+            var scenario = Scenario(seed: seed)
+            _ = scenario.play()
+            bytes += scenario.worker.driver.bytesTransferred
+            cancelledWithBytes += scenario.worker.driver.transfersCancelledWithBytes
+        }
+        #expect(bytes > 100_000)
+        #expect(cancelledWithBytes > 0)
+    }
+
     @Test func theSameSeedIsTheSameRun() {
         func play() -> [UInt64] {
             var scenario = Scenario(seed: 7)

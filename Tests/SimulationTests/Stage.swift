@@ -45,8 +45,8 @@ final class Stage {
     }
 
     @discardableResult
-    func addClient(_ script: PeerScript) -> Int {
-        let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(network.peerCount)), PortNumber(40_000)!)
+    func addClient(_ script: PeerScript, from source: SocketAddress? = nil) -> Int {
+        let local = source ?? SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(network.peerCount)), PortNumber(40_000)!)
         return network.addClient(script, from: local, to: Self.frontend)
     }
 

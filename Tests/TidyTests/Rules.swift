@@ -62,6 +62,7 @@ enum Rules {
     static let unsafePlaces = [
         "Sources/Engine/Drivers/", "Sources/Engine/Memory/", "Sources/Engine/Sockets/", "Sources/Engine/Threads/",
         "Sources/ObjectSources/Manifests/Files.swift", "Sources/CLI/Host.swift", "Tests/",
+        "Benchmarks/Sources/Load/Sockets/", "Benchmarks/Tests/",
     ]
 
     static func unsafeElsewhere(_ files: [File]) -> [String] {

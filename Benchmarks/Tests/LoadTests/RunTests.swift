@@ -18,11 +18,12 @@ struct RunTests {
 
     // MARK: Open loop
 
-    @Test func everyScheduledRequestIsMadeAndMeasured() throws {
+    @Test(arguments: [0, 0.000_1]) func everyScheduledRequestIsMadeAndMeasured(spinSeconds: Double) throws {
         let server = try TestServer(.respond(TestServer.ok))
         defer { server.stop() }
         var settings = settings(rate: 500, seconds: 0.6)
         settings.warmUpSeconds = 0.2
+        settings.spinSeconds = spinSeconds
         let figures = try OpenLoop(server.target, settings).run()
         #expect((200...400).contains(figures.scheduled))
         #expect(figures.completed == figures.scheduled && figures.failures.total == 0)

@@ -39,6 +39,10 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Bind each worker to one CPU. auto does when there is one worker for each allowed CPU.")
     var pin: PinChoice = .auto
 
+    @Option(
+        help: "Connections open at once; one beyond it is reset. (default: what the limit of open files allows; there accepting pauses)")
+    var connectionsMax: Int?
+
     @Option(help: "How long connections may go on after a signal to stop: 30s, 500ms, 2m.")
     var grace = DurationArgument(.seconds(30))
 
@@ -99,6 +103,7 @@ struct RunCommand: AsyncParsableCommand {
         }
         if roots.count(where: { $0 == "-" }) > 1 { throw ValidationError("Standard input (-) can be read only once.") }
         if let workers, !(1...1024).contains(workers) { throw ValidationError("--workers must be from 1 to 1024.") }
+        if let connectionsMax, connectionsMax < 1 { throw ValidationError("--connections-max must be at least 1.") }
         if connectAttemptTimeout.duration <= .zero || connectTimeout.duration <= .zero {
             throw ValidationError("--connect-attempt-timeout and --connect-timeout must be longer than 0.")
         }
@@ -134,6 +139,7 @@ struct RunCommand: AsyncParsableCommand {
         settings.engine = engine
         settings.workers = workers ?? CPUAllowance.workers(allowedCPUs: allowed, quota: allowance.quota())
         settings.pinsWorkers = pin.pins(workers: settings.workers, allowedCPUs: allowed)
+        settings.connectionsMax = connectionsMax
         settings.connectAttemptTimeout = connectAttemptTimeout.duration
         settings.connectTimeout = connectTimeout.duration
         settings.timeouts = Timeouts(

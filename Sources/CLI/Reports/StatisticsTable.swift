@@ -45,13 +45,16 @@ struct StatisticsTable {
         var rows = [["SERVICE", "ENDPOINT", "ACTIVE", "TOTAL", "FAILED", "RETRIES", "IN", "OUT"]]
         for service in report.dataPlane.services {
             rows.append([
-                Self.name(service), "", "\(service.connectionsActive)", "\(service.connections)", "", "\(service.retries)",
+                Self.name(service), "", "\(service.connectionsActive)" + (service.connectionsMax.map { "/\($0)" } ?? ""),
+                "\(service.connections)", "", "\(service.retries)",
                 Self.bytes(service.bytesFromClients), Self.bytes(service.bytesToClients),
             ])
             for endpoint in service.endpoints {
-                let state = endpoint.state == "active" ? "" : " (\(endpoint.state))"
+                let weight = endpoint.weight == 1 ? "" : "weight \(endpoint.weight)"
+                let state = endpoint.state == "active" ? weight : endpoint.state
+                let note = state.isEmpty ? "" : " (\(state))"
                 rows.append([
-                    "", endpoint.address + state, "\(endpoint.connectionsActive)", "\(endpoint.connections)", "\(endpoint.connectFailures)",
+                    "", endpoint.address + note, "\(endpoint.connectionsActive)", "\(endpoint.connections)", "\(endpoint.connectFailures)",
                     "", "", "",
                 ])
             }

@@ -28,5 +28,8 @@ int ringway_get_affinity(uint64_t *_Nonnull mask, size_t bytes);
 
 // Declared only under _GNU_SOURCE, too.
 int accept4(int descriptor, struct sockaddr *_Nullable address, socklen_t *_Nullable length, int flags);
+int pipe2(int *_Nonnull ends, int flags);
+long splice(int source, long *_Nullable sourceOffset, int destination, long *_Nullable destinationOffset, size_t most, unsigned flags);
+enum { RINGWAY_SPLICE_F_MOVE = 1, RINGWAY_SPLICE_F_NONBLOCK = 2, RINGWAY_F_SETPIPE_SZ = 1031 };
 #include <pthread.h>
 int pthread_setname_np(pthread_t thread, const char *_Nonnull name);

@@ -6,6 +6,8 @@ extension EndpointGroup.Settings {
     /// What a Service asks for, defaults filled in.
     init(_ service: Service) {
         self.init()
+        connectionsMax = service.settings.connectionsMax
+        connectionsPerSourceMax = service.settings.connectionsPerSourceMax
         selection =
             switch service.settings.algorithm {
             case .random: .random

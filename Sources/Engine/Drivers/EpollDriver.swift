@@ -19,6 +19,7 @@ package final class EpollDriver: Driver {
     package let wakeUp = WakeUp()
     private var sockets = KernelSockets()
     private var states: FixedTable<State>
+    private var transfers: Transfers
     private let epoll: OwnedDescriptor
     private let events: UnsafeMutablePointer<epoll_event>
     private let readyBatch: Int
@@ -61,6 +62,10 @@ package final class EpollDriver: Driver {
         package var buffers = 8192
         /// Sockets whose readiness is turned into completions in one exchange.
         package var readyBatch = 8
+        /// Pipes that may be open at once.
+        package var pipesMax = Limits.pipesMax
+        package var pipeBytes = Limits.pipeBytes
+        package var transferTurnBytesMax = Limits.transferTurnBytesMax
 
         package init() {}
     }
@@ -72,6 +77,8 @@ package final class EpollDriver: Driver {
         states = FixedTable(zeroedCapacity: Limits.descriptorsMax)
         unsafe events = .allocate(capacity: Limits.epollEventsMax)
         readyBatch = settings.readyBatch
+        transfers = Transfers(
+            pipesMax: settings.pipesMax, pipeBytes: settings.pipeBytes, turnBytesMax: settings.transferTurnBytesMax, readsToEnd: true)
         var event = unsafe epoll_event(events: EPOLLIN.rawValue, data: epoll_data_t(u64: UInt64(Self.noSocket)))
         let result = unsafe epoll_ctl(self.epoll.rawValue, EPOLL_CTL_ADD, wakeUp.descriptor, &event)
         precondition(result == 0, "epoll_ctl of the wake-up")
@@ -80,7 +87,7 @@ package final class EpollDriver: Driver {
     deinit { unsafe events.deallocate() }
 
     package var receiveBuffers: Int { buffers.freeCount }
-    package var systemCalls: UInt64 { sockets.systemCalls }
+    package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 
@@ -128,11 +135,12 @@ package final class EpollDriver: Driver {
         guard submissions.isEmpty else { return }
         exchangesSinceWait &+= 1
         if readyHead == Self.noSocket {
-            wait(completions.isEmpty ? waitNanoseconds : 0, &completions)
+            wait(completions.isEmpty && !transfers.hasReady ? waitNanoseconds : 0, &completions)
         } else if exchangesSinceWait > Limits.epollEventsMax / readyBatch {
             wait(0, &completions)
         }
         workOffReady(&completions)
+        workOffTransfers(&completions)
     }
 
     private func wait(_ nanoseconds: UInt64, _ completions: inout CompletionQueue) {
@@ -178,6 +186,19 @@ package final class EpollDriver: Driver {
         }
     }
 
+    /// Gives transfers that are ready their turns, as many as fit into an exchange.
+    private func workOffTransfers(_ completions: inout CompletionQueue) {
+        let begin = transfers.bytesMoved
+        while completions.room > 1, transfers.bytesMoved &- begin < Limits.transferExchangeBytesMax, let source = transfers.takeReady() {
+            let destination = Int(transfers.destination(of: source))
+            switch transfers.turn(source, isHinted: states[Int(source)].isEnding, &completions) {
+            case .over: break
+            case .awaitsSource: states[Int(source)].isReadable = false
+            case .awaitsDestination: states[destination].isWritable = false
+            }
+        }
+    }
+
     /// Makes the calls that one socket is ready for. Answers 1 when that cost anything.
     private func workOff(_ index: UInt32, _ completions: inout CompletionQueue) -> Int {
         let state = states[Int(index)]
@@ -203,6 +224,10 @@ package final class EpollDriver: Driver {
         if state.receiveArmed, state.isReadable {
             receiveOnce(descriptor, index, &completions)
             worked = 1
+        }
+        if state.isReadable, transfers.state(of: index) == .awaitsSource { transfers.makeReady(index) }
+        if state.isWritable, let source = transfers.feeder(of: index), transfers.state(of: source) == .awaitsDestination {
+            transfers.makeReady(source)
         }
         return worked
     }
@@ -254,14 +279,21 @@ package final class EpollDriver: Driver {
                 states[index].sendBufferCount = submission.bufferCount
                 states[index].sendToken = submission.token
             }
+        case .transfer:
+            begin(submission, descriptor, &completions)
         case .cancel:
-            cancel(submission.token, index, &completions)
+            if transfers.cancel(submission.socket.index, submission.token) {
+                transfers.makeReady(submission.socket.index)
+            } else {
+                cancel(submission.token, index, &completions)
+            }
         case .shutdownWrite:
             sockets.shutdownWrite(submission.socket)
         case .close, .closeWithReset:
             let state = states[index]
             precondition(
-                !state.receiveArmed && !state.acceptArmed && !state.connecting && !state.sending, "close with an operation pending")
+                !state.receiveArmed && !state.acceptArmed && !state.connecting && !state.sending && transfers.isIdle(descriptor),
+                "close with an operation pending")
             if submission.operation == .closeWithReset { sockets.setLingerZero(descriptor) }
             _ = sockets.release(submission.socket)
             // Closing takes the descriptor out of the epoll set; its place in the ready list is skipped by generation.
@@ -287,6 +319,19 @@ package final class EpollDriver: Driver {
         }
         states[Int(socket.index)].isRegistered = true
         return true
+    }
+
+    private func begin(_ submission: Submission, _ descriptor: Int32, _ completions: inout CompletionQueue) {
+        guard let destination = sockets.descriptor(of: submission.destination) else {
+            preconditionFailure("transfer to a socket that is not open")
+        }
+        let index = Int(submission.socket.index)
+        precondition(!states[index].receiveArmed && !states[Int(destination)].sending, "a transfer beside a receive or a send")
+        guard register(descriptor, submission.socket, for: submission.token, &completions),
+            register(destination, submission.destination, for: submission.token, &completions)
+        else { return }
+        transfers.begin(
+            submission.socket.index, to: submission.destination.index, submission.token, isReady: states[index].isReadable)
     }
 
     private func connect(_ submission: Submission, _ descriptor: Int32, _ completions: inout CompletionQueue) {

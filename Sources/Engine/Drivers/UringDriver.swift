@@ -20,6 +20,10 @@ package final class UringDriver: Driver {
     private let bufferRingEntries: Int
     private let scratch: UnsafeMutablePointer<Scratch>
     private let directSendsMax: Int
+    private var transfers: Transfers
+    /// Where transfers wait whose destination has sent FIN; see `park`.
+    private let parking: OwnedDescriptor
+    private var parkingIsPolled = false
 
     // The rings' addresses and masks, constant after set-up.
     private let submissionEntries: UnsafeMutablePointer<io_uring_sqe>
@@ -54,6 +58,10 @@ package final class UringDriver: Driver {
         package var bufferRingEntries = 256
         /// Up to this many sends of one exchange are made by send(2) at once: a ring of few entries costs more than it saves.
         package var directSendsMax = 2
+        /// Pipes that may be open at once.
+        package var pipesMax = Limits.pipesMax
+        package var pipeBytes = Limits.pipeBytes
+        package var transferTurnBytesMax = Limits.transferTurnBytesMax
 
         package init() {}
     }
@@ -108,7 +116,11 @@ package final class UringDriver: Driver {
         unsafe nextEntry = ringway_load_acquire(ring.pointee.sq.ktail)
         let entries = Int(unsafe ring.pointee.sq.ring_entries)
         unsafe scratch = mapZeroed(entries * MemoryLayout<Scratch>.stride).bindMemory(to: Scratch.self, capacity: entries)
+        guard let parking = OwnedDescriptor(epoll_create1(Int32(EPOLL_CLOEXEC))) else { fatalError("epoll_create1: errno \(errno)") }
+        self.parking = parking
         directSendsMax = settings.directSendsMax
+        transfers = Transfers(
+            pipesMax: settings.pipesMax, pipeBytes: settings.pipeBytes, turnBytesMax: settings.transferTurnBytesMax, readsToEnd: false)
         buffers = BufferPool(bufferSize: settings.bufferSize, capacity: settings.buffers)
         lendBuffers()
         armWakeUp()
@@ -124,7 +136,7 @@ package final class UringDriver: Driver {
     }
 
     package var receiveBuffers: Int { buffers.freeCount &+ buffersLent }
-    package var systemCalls: UInt64 { sockets.systemCalls }
+    package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 
@@ -163,12 +175,100 @@ package final class UringDriver: Driver {
 
         let ready = unsafe ringway_load_acquire(completionTail) != completionHead.pointee
         let pending = unsafe nextEntry &- ringway_load_acquire(submissionHead)
-        if pending > 0 || completions.isEmpty && !ready {
-            let waits = completions.isEmpty && !ready && waitNanoseconds > 0
+        // With transfers left over from the last exchange the kernel is asked all the same: they must not keep others out.
+        let isBusy = transfers.hasReady
+        if pending > 0 || isBusy || completions.isEmpty && !ready {
+            let waits = completions.isEmpty && !ready && !isBusy && waitNanoseconds > 0
             enter(pending, minimum: waits ? 1 : 0, waitNanoseconds: waitNanoseconds)
         }
         takeCompletions(&completions)
+        workOffTransfers(&completions)
     }
+
+    /// Gives transfers that are ready their turns, as many as fit into an exchange.
+    private func workOffTransfers(_ completions: inout CompletionQueue) {
+        let begin = transfers.bytesMoved
+        while completions.room > 1, transfers.bytesMoved &- begin < Limits.transferExchangeBytesMax, let source = transfers.takeReady() {
+            switch transfers.turn(source, isHinted: true, &completions) {
+            case .over: break
+            case .awaitsSource: armPoll(source, on: source, POLLIN)
+            case .awaitsDestination: armPoll(source, on: transfers.destination(of: source), POLLOUT)
+            }
+        }
+    }
+
+    /// Asks the ring once for the readiness that a transfer waits for. There is at most one poll of a transfer at a time, and the
+    /// transfer does not end before it has come back.
+    private func armPoll(_ source: UInt32, on descriptor: UInt32, _ events: Int32) {
+        let (entry, _) = unsafe nextSubmission()
+        unsafe io_uring_prep_poll_add(entry, Int32(bitPattern: descriptor), UInt32(bitPattern: events))
+        unsafe entry.pointee.user_data = Self.pollToken(source).rawValue
+    }
+
+    private func begin(_ submission: Submission) {
+        guard sockets.descriptor(of: submission.socket) != nil, sockets.descriptor(of: submission.destination) != nil else {
+            preconditionFailure("transfer on a socket that is not open")
+        }
+        transfers.begin(submission.socket.index, to: submission.destination.index, submission.token, isReady: false)
+        armPoll(submission.socket.index, on: submission.socket.index, POLLIN)
+    }
+
+    /// A cancelled transfer that is ready ends with its turn; one that waits, when its poll comes back.
+    private func cancelPoll(_ source: UInt32) {
+        guard transfers.state(of: source) != .ready else { return }
+        if transfers.isParked(source) {
+            sockets.systemCalls &+= 1
+            _ = epoll_ctl(parking.rawValue, EPOLL_CTL_DEL, Int32(bitPattern: transfers.destination(of: source)), nil)
+            return transfers.makeReady(source)
+        }
+        let (entry, _) = unsafe nextSubmission()
+        unsafe io_uring_prep_cancel64(entry, Self.pollToken(source).rawValue, 0)
+        unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
+        unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
+    }
+
+    /// A ring's poll always ends for POLLRDHUP, too (IO_POLL_UNMASK), so it can't wait for room in a socket whose peer has sent
+    /// FIN. An epoll set can, and the ring polls the set.
+    private func park(_ source: UInt32) {
+        let destination = Int32(bitPattern: transfers.destination(of: source))
+        var event = unsafe epoll_event(
+            events: EPOLLOUT.rawValue | EPOLLONESHOT.rawValue, data: epoll_data_t(u64: UInt64(source)))
+        sockets.systemCalls &+= 1
+        if unsafe epoll_ctl(parking.rawValue, EPOLL_CTL_MOD, destination, &event) != 0 {
+            sockets.systemCalls &+= 1
+            // No room in any epoll set of this user: it tries again, at the price of some processor time.
+            guard unsafe epoll_ctl(parking.rawValue, EPOLL_CTL_ADD, destination, &event) == 0 else { return transfers.makeReady(source) }
+        }
+        transfers.setParked(source)
+        pollParking()
+    }
+
+    private func pollParking() {
+        guard !parkingIsPolled, transfers.parkedCount > 0 else { return }
+        parkingIsPolled = true
+        let (entry, _) = unsafe nextSubmission()
+        unsafe io_uring_prep_poll_add(entry, parking.rawValue, UInt32(POLLIN))
+        unsafe entry.pointee.user_data = OperationToken(kind: Self.parkingKind, generation: 0, slot: 0).rawValue
+    }
+
+    private func wakeParked() {
+        parkingIsPolled = false
+        let most = 64
+        unsafe withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: most) { events in
+            sockets.systemCalls &+= 1
+            let count = unsafe epoll_wait(parking.rawValue, events.baseAddress!, Int32(most), 0)
+            for position in 0..<max(0, Int(count)) {
+                let source = UInt32(truncatingIfNeeded: unsafe events[position].data.u64)
+                if transfers.isParked(source) { transfers.makeReady(source) }
+            }
+        }
+        pollParking()
+    }
+
+    private static let parkingKind: UInt8 = 0xfc
+
+    private static func pollToken(_ source: UInt32) -> OperationToken { OperationToken(kind: pollKind, generation: 0, slot: source) }
+    private static let pollKind: UInt8 = 0xfd
 
     private func takeCompletions(_ completions: inout CompletionQueue) {
         var head = unsafe completionHead.pointee
@@ -224,6 +324,12 @@ package final class UringDriver: Driver {
         case .close, .closeWithReset:
             close(submission)
             return
+        case .transfer:
+            begin(submission)
+            return
+        case .cancel where transfers.cancel(submission.socket.index, submission.token):
+            cancelPoll(submission.socket.index)
+            return
         case .send where sendsDirectly:
             if sendDirectly(submission, &completions) { return }
         default: break
@@ -263,7 +369,7 @@ package final class UringDriver: Driver {
             unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
             unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
             return
-        case .shutdownWrite, .close, .closeWithReset: preconditionFailure("handled above")
+        case .transfer, .shutdownWrite, .close, .closeWithReset: preconditionFailure("handled above")
         }
         unsafe entry.pointee.user_data = mark(submission.token, on: submission.socket).rawValue
     }
@@ -284,6 +390,7 @@ package final class UringDriver: Driver {
         guard let descriptor = sockets.release(submission.socket) else {
             preconditionFailure("close of a socket that is not open")
         }
+        precondition(transfers.isIdle(descriptor), "close with a transfer pending")
         if submission.operation == .closeWithReset { sockets.setLingerZero(descriptor) }
         let (entry, _) = unsafe nextSubmission()
         unsafe io_uring_prep_close(entry, descriptor)
@@ -353,6 +460,16 @@ package final class UringDriver: Driver {
             completions.append(Completion(token: .wakeUp, result: 0))
             return
         }
+        if token.kind == Self.pollKind {
+            let isRoomless = entry.res > 0 && entry.res & (POLLOUT | POLLERR | POLLHUP) == 0
+            if isRoomless, transfers.state(of: token.slot) == .awaitsDestination, !transfers.isCancelled(token.slot) {
+                park(token.slot)
+            } else {
+                transfers.makeReady(token.slot)
+            }
+            return
+        }
+        if token.kind == Self.parkingKind { return wakeParked() }
         if token.kind >= OperationToken.reservedKinds {
             deliverAccept(OperationToken(rawValue: token.rawValue & ~Self.acceptMark), entry.res, more: more, &completions)
             return

@@ -133,9 +133,10 @@ struct KernelSockets: ~Copyable {
     mutating func hasFailed(_ socket: SocketID) -> Bool {
         guard let descriptor = descriptor(of: socket) else { return false }
         systemCalls &+= 1
-        // poll(2) reports both without being asked, and leaves the error for the call that meets it.
+        // poll(2) reports it without being asked, and leaves the error for the call that meets it. POLLHUP does not count: it also
+        // stands for two FINs, one of them perhaps behind bytes that nobody has read yet.
         var entry = pollfd(fd: descriptor, events: 0, revents: 0)
-        return unsafe poll(&entry, 1, 0) > 0 && Int32(entry.revents) & (POLLERR | POLLHUP) != 0
+        return unsafe poll(&entry, 1, 0) > 0 && Int32(entry.revents) & POLLERR != 0
     }
 
     mutating func stopArrivals(_ listener: SocketID) -> Bool {

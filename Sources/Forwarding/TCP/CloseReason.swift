@@ -3,7 +3,7 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientFin, serverFin, clientReset, serverReset
     case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
     case clientIdle, serverIdle, halfCloseTimeout
-    case limitProcess, drain, clientLost, serverLost, `internal`
+    case limitService, limitSource, limitProcess, drain, clientLost, serverLost, `internal`
 
     /// The word said in logs and statistics: `client-fin`.
     package var name: String {
@@ -20,6 +20,8 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .clientIdle: "client-idle"
         case .serverIdle: "server-idle"
         case .halfCloseTimeout: "half-close-timeout"
+        case .limitService: "limit-service"
+        case .limitSource: "limit-source"
         case .limitProcess: "limit-process"
         case .drain: "drain"
         case .clientLost: "client-lost"

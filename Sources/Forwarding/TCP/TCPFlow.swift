@@ -10,8 +10,8 @@ package enum Leg: UInt8, BitwiseCopyable, Sendable, CaseIterable {
 
 /// What the worker is to do after an event, done in the order of the members.
 package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
-    package let rawValue: UInt16
-    package init(rawValue: UInt16) { self.rawValue = rawValue }
+    package let rawValue: UInt32
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
 
     package static let sendToClient = FlowActions(rawValue: 1 << 0)
     package static let sendToServer = FlowActions(rawValue: 1 << 1)
@@ -28,6 +28,10 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
     package static let boundFlush = FlowActions(rawValue: 1 << 11)
     /// Nothing is in the kernel any more: close both sockets and free the slot.
     package static let finish = FlowActions(rawValue: 1 << 12)
+    package static let transferFromClient = FlowActions(rawValue: 1 << 13)
+    package static let transferFromServer = FlowActions(rawValue: 1 << 14)
+    package static let cancelTransferFromClient = FlowActions(rawValue: 1 << 15)
+    package static let cancelTransferFromServer = FlowActions(rawValue: 1 << 16)
 }
 
 /// One TCP connection from a client through the balancer to an endpoint.
@@ -42,6 +46,10 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
 ///                waiting ──────────────────────────────────────────────────────────────────────────►▼
 ///                                                                                     finish: close, free, generation + 1
 /// ```
+///
+/// Each direction moves its bytes in one of two ways. *Small*: received into buffers, linked into the other leg's outbox, sent.
+/// *Bulk*: transfers within the engine, without buffers. It goes from one to the other only between two bytes: into bulk when no
+/// receive is pending and the outbox is empty and sent, back when a transfer has completed, which leaves nothing under way.
 ///
 /// Events change what is known; `settle` then says what should be in flight, as a pure function of that. Closing has three
 /// steps: `beginClose` (cancel what is pending), join (completions come in; **buffers of a pending send stay untouched**),
@@ -71,6 +79,13 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
         package var input = Input.open
         package var sending = false
         package var sendCancelled = false
+        /// What is read here moves to the other leg by transfers, and not by receives and sends.
+        package var isBulk = false
+        /// A transfer from this leg is pending. Then no receive of this leg and no send to the other one is.
+        package var transferring = false
+        package var transferCancelled = false
+        /// In small mode, how much of late came in full buffers; in bulk, minus the number of small transfers in a row.
+        package var fullness: Int16 = 0
         package var finSent = false
         /// A send failed: the peer is gone, and the receive will say how.
         package var isBroken = false
@@ -78,7 +93,7 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
         package init() {}
 
         var pendingOperations: Int {
-            (receive == .armed || receive == .cancelling ? 1 : 0) + (sending ? 1 : 0)
+            (receive == .armed || receive == .cancelling ? 1 : 0) + (sending ? 1 : 0) + (transferring ? 1 : 0)
         }
     }
 
@@ -108,6 +123,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// flow's timer fires, looks, and is set again for what is left.
     package var movedAt: UInt32 = 0
     package var timeouts = FlowTimeouts()
+    /// Where the connection is counted for its client; 0 where it is not.
+    package var sourceCell: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
     /// When all attempts to connect must be over.
@@ -131,7 +148,7 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
 
 extension TCPFlow {
     /// A receive completed: bytes, FIN (0), or a negative errno.
-    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, in pool: BufferPool) {
+    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool) {
         if !completion.more { self[leg].receive = .idle }
         if completion.result > 0 {
             spokeLast = leg
@@ -140,6 +157,7 @@ extension TCPFlow {
                 pool.release(completion.buffer)
             } else {
                 self[leg.other].outbox.append(completion.buffer, length: Int(completion.result), in: pool)
+                if phase == .established { bulk.received(Int(completion.result), of: pool.bufferSize, &self[leg]) }
             }
             return
         }
@@ -166,6 +184,32 @@ extension TCPFlow {
         foundFailed(leg, errno)
     }
 
+    /// A transfer from a leg completed: bytes delivered to the other one, FIN (0), or a negative errno of either side.
+    package mutating func transferCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule()) {
+        if !completion.more {
+            self[leg].transferring = false
+            self[leg].transferCancelled = false
+        }
+        if completion.result > 0 {
+            spokeLast = leg
+            if !completion.more { bulk.transferred(Int(completion.result), &self[leg]) }
+            return
+        }
+        let errno = FlowErrno(completion.result)
+        switch errno {
+        case .cancelled: return
+        case .starved: bulk.refused(&self[leg])
+        case .end, .reset, .lost:
+            if completion.isDestination {
+                // Reading goes on in small mode, which drops what can't be delivered any more.
+                self[leg].isBulk = false
+                return foundFailed(leg.other, errno)
+            }
+            self[leg].input = errno == .end && !self[leg].isBroken ? .fin : .reset
+            note(leg, errno)
+        }
+    }
+
     /// A leg's peer is gone, though no receive has told so.
     package mutating func foundFailed(_ leg: Leg, _ errno: FlowErrno = .reset) {
         guard self[leg].input != .reset else { return }
@@ -175,15 +219,6 @@ extension TCPFlow {
             self[leg].isBroken = true
         } else {
             self[leg].input = .reset
-        }
-    }
-
-    /// Whether a leg's peer could go without our hearing of it: its reading is held up by back-pressure, or has met FIN.
-    package func isUnheard(_ leg: Leg) -> Bool {
-        switch self[leg].input {
-        case .open: self[leg].receive == .idle && !self[leg].isBroken
-        case .fin: !self[leg].finSent
-        case .reset: false
         }
     }
 
@@ -238,7 +273,7 @@ extension TCPFlow {
     package mutating func settle(outboxMax: UInt16, in pool: BufferPool) -> FlowActions {
         var actions: FlowActions = []
         if phase != .closing {
-            settleReset(&actions, pool)
+            if client.input == .reset || server.input == .reset { settleReset(&actions, pool) }
             // The reading that is to tell why a send failed may have to wait for the other side to take bytes: not for ever.
             if phase == .established, client.isBroken || server.isBroken, !flushBounded {
                 flushBounded = true
@@ -249,15 +284,14 @@ extension TCPFlow {
             }
         }
         if phase == .closing { return settleClosing() }
-        settleLeg(.client, .sendToClient, .shutdownClient, .receiveFromClient, .cancelReceiveFromClient, outboxMax, &actions)
-        settleLeg(.server, .sendToServer, .shutdownServer, .receiveFromServer, .cancelReceiveFromServer, outboxMax, &actions)
+        Self.settleLeg(&client, server, isConnected: true, .ofClient, outboxMax, &actions)
+        Self.settleLeg(&server, client, isConnected: phase == .established, .ofServer, outboxMax, &actions)
         return actions
     }
 
     /// A reset is passed on after the bytes that came before it are with the kernel, as TCP lets a reader have what is in its
     /// queue. What the kernel has not delivered by then is lost with the reset.
     private mutating func settleReset(_ actions: inout FlowActions, _ pool: BufferPool) {
-        guard client.input == .reset || server.input == .reset else { return }
         let leg: Leg = client.input == .reset ? .client : .server
         if !self[leg].sending { self[leg].outbox.removeAll(in: pool) }
         let other = self[leg.other]
@@ -269,30 +303,63 @@ extension TCPFlow {
         }
     }
 
-    private mutating func settleLeg(
-        _ leg: Leg, _ send: FlowActions, _ shutdown: FlowActions, _ receive: FlowActions, _ cancel: FlowActions, _ outboxMax: UInt16,
-        _ actions: inout FlowActions
+    /// The actions that are about one leg.
+    private struct LegActions {
+        let send: FlowActions
+        let shutdown: FlowActions
+        let receive: FlowActions
+        let cancelReceive: FlowActions
+        let transfer: FlowActions
+
+        static var ofClient: LegActions {
+            LegActions(
+                send: .sendToClient, shutdown: .shutdownClient, receive: .receiveFromClient, cancelReceive: .cancelReceiveFromClient,
+                transfer: .transferFromClient)
+        }
+        static var ofServer: LegActions {
+            LegActions(
+                send: .sendToServer, shutdown: .shutdownServer, receive: .receiveFromServer, cancelReceive: .cancelReceiveFromServer,
+                transfer: .transferFromServer)
+        }
+    }
+
+    // Of the two legs themselves and not of their names: to look a leg up at each use was a fifth of a worker's instructions.
+    @inline(__always)
+    private static func settleLeg(
+        _ leg: inout LegState, _ other: LegState, isConnected: Bool, _ its: LegActions, _ outboxMax: UInt16, _ actions: inout FlowActions
     ) {
-        let isConnected = leg == .client || phase == .established
-        let other = self[leg.other]
-        if isConnected, !self[leg].sending, self[leg].input != .reset, !self[leg].isBroken {
-            if !self[leg].outbox.isEmpty {
-                self[leg].sending = true
-                actions.insert(send)
-            } else if other.input == .fin, !self[leg].finSent {
-                self[leg].finSent = true
-                actions.insert(shutdown)
+        if isConnected, !leg.sending, leg.input != .reset, !leg.isBroken {
+            if !leg.outbox.isEmpty {
+                leg.sending = true
+                actions.insert(its.send)
+            } else if other.input == .fin, !leg.finSent {
+                leg.finSent = true
+                actions.insert(its.shutdown)
             }
         }
         // Also where the other side is broken: what comes is dropped then, but a peer that can't speak may not listen either.
-        let isWanted = isConnected && self[leg].input == .open && other.input != .reset
-        switch self[leg].receive {
-        case .idle where isWanted && other.outbox.count <= outboxMax / 2:
-            self[leg].receive = .armed
-            actions.insert(receive)
+        let isWanted = isConnected && leg.input == .open && other.input != .reset
+        if other.isBroken { leg.isBulk = false }
+        if leg.isBulk {
+            // A transfer needs no buffer.
+            if leg.receive == .starved { leg.receive = .idle }
+            // **The first transfer comes after the last buffered byte**: nothing is being received, nothing waits to be sent.
+            if isWanted, leg.receive == .idle, !leg.transferring, other.outbox.isEmpty, !other.sending {
+                leg.transferring = true
+                actions.insert(its.transfer)
+            }
+        }
+        switch leg.receive {
+        case .armed where leg.isBulk:
+            leg.receive = .cancelling
+            actions.insert(its.cancelReceive)
+        // Not beside a transfer, which has what comes first.
+        case .idle where isWanted && !leg.transferring && !leg.isBulk && other.outbox.count <= outboxMax / 2:
+            leg.receive = .armed
+            actions.insert(its.receive)
         case .armed where !isWanted || other.outbox.count > outboxMax:
-            self[leg].receive = .cancelling
-            actions.insert(cancel)
+            leg.receive = .cancelling
+            actions.insert(its.cancelReceive)
         default: break
         }
     }
@@ -302,6 +369,8 @@ extension TCPFlow {
         var actions: FlowActions = []
         if client.receive == .armed { actions.insert(.cancelReceiveFromClient) }
         if server.receive == .armed { actions.insert(.cancelReceiveFromServer) }
+        if client.transferring, !client.transferCancelled { actions.insert(.cancelTransferFromClient) }
+        if server.transferring, !server.transferCancelled { actions.insert(.cancelTransferFromServer) }
         if client.sending, !client.sendCancelled { actions.insert(.cancelSendToClient) }
         if server.sending, !server.sendCancelled { actions.insert(.cancelSendToServer) }
         if connectPending, !connectCancelled { actions.insert(.cancelConnect) }
@@ -319,12 +388,22 @@ extension TCPFlow.LegState {
         outbox = old.outbox
     }
 
+    /// Whether the leg's peer could go without our hearing of it: its reading is held up by back-pressure, or has met FIN.
+    package var isUnheard: Bool {
+        switch input {
+        case .open: receive == .idle && !isBroken
+        case .fin: !finSent
+        case .reset: false
+        }
+    }
+
     /// Whether a send is held up by a full socket: it is pending, and more waits behind it.
     var isStuck: Bool { sending && outbox.count > 1 }
 
     fileprivate mutating func cancelAll() {
         if receive == .armed { receive = .cancelling }
         sendCancelled = sending
+        transferCancelled = transferring
     }
 }
 

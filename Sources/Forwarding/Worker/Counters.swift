@@ -13,6 +13,7 @@ enum Column {
     static let acceptPauses = 6
     static let buffersExhausted = 7
     static let staleCompletions = 8
+    static let sourcesUncounted = 9
 
     // Rows of Service ports and of endpoints.
     static let connections = 0

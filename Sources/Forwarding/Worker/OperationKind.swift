@@ -1,5 +1,5 @@
 /// The worker's words for its operations, in `OperationToken.kind`.
 enum OperationKind: UInt8 {
     case accept = 1
-    case connect, receiveFromClient, receiveFromServer, sendToClient, sendToServer
+    case connect, receiveFromClient, receiveFromServer, sendToClient, sendToServer, transferFromClient, transferFromServer
 }

@@ -96,11 +96,11 @@ extension Worker {
         counters.add(1, row: Column.workerRow, column: Column.accepted)
         let served = listeners.frontend(of: listener)
         counters.add(1, row: served.serviceRow, column: Column.connections)
-        guard let slot = flows.allocate() else {
-            counters.add(1, row: served.serviceRow, column: Column.closed + Int(CloseReason.limitProcess.rawValue))
-            submissions.append(.closeWithReset(socket))
-            return
-        }
+        let source = sourceKey(socket, served)
+        if let reason = refusal(served, source: source) { return refuse(socket, served, reason) }
+        guard let slot = flows.allocate() else { return refuse(socket, served, .limitProcess) }
+        publishActive()
+        if let source { flows[slot].sourceCell = countSource(source) }
         counters.add(1, row: served.serviceRow, column: Column.connectionsActive)
         listeners[listener].connecting &+= 1
         flows[slot].holdsListener = true

@@ -3,7 +3,7 @@ import Engine
 // Flows: completions become events of a flow, and what it settles on becomes submissions.
 extension Worker {
     mutating func receiveCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
-        flows[slot].receiveCompleted(leg, completion, in: pool)
+        flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool)
         if flows[slot][leg].receive == .starved {
             counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
             starved.append(token(leg == .client ? .receiveFromClient : .receiveFromServer, slot))
@@ -12,10 +12,18 @@ extension Worker {
 
     mutating func sendCompleted(_ slot: UInt32, _ leg: Leg, _ result: Int32) {
         flows[slot].sendCompleted(leg, result, in: pool)
-        if result > 0 {
-            let column = leg == .client ? Column.bytesToClients : Column.bytesFromClients
-            counters.add(UInt64(result), row: Int(flows[slot].serviceRow), column: column)
-        }
+        if result > 0 { countBytes(result, to: leg, slot) }
+    }
+
+    mutating func transferCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
+        flows[slot].transferCompleted(leg, completion, bulk: settings.bulk)
+        if completion.result > 0 { countBytes(completion.result, to: leg.other, slot) }
+    }
+
+    /// Counts bytes that a leg's socket has taken.
+    private mutating func countBytes(_ count: Int32, to leg: Leg, _ slot: UInt32) {
+        let column = leg == .client ? Column.bytesToClients : Column.bytesFromClients
+        counters.add(UInt64(count), row: Int(flows[slot].serviceRow), column: column)
     }
 
     /// Brings a flow's operations in line with its state.
@@ -42,13 +50,21 @@ extension Worker {
         if actions.contains(.cancelReceiveFromServer) { submissions.append(.cancel(token(.receiveFromServer, slot), on: server)) }
         if actions.contains(.cancelSendToClient) { submissions.append(.cancel(token(.sendToClient, slot), on: client)) }
         if actions.contains(.cancelSendToServer) { submissions.append(.cancel(token(.sendToServer, slot), on: server)) }
+        if actions.contains(.transferFromClient) {
+            submissions.append(.transfer(from: client, to: server, token(.transferFromClient, slot)))
+        }
+        if actions.contains(.transferFromServer) {
+            submissions.append(.transfer(from: server, to: client, token(.transferFromServer, slot)))
+        }
+        if actions.contains(.cancelTransferFromClient) { submissions.append(.cancel(token(.transferFromClient, slot), on: client)) }
+        if actions.contains(.cancelTransferFromServer) { submissions.append(.cancel(token(.transferFromServer, slot), on: server)) }
         if actions.contains(.cancelConnect) { submissions.append(.cancel(token(.connect, slot), on: server)) }
         if actions.contains(.boundFlush) { timers.set(slot, deadline: now &+ Limits.resetFlushNanoseconds) }
     }
 
     mutating func watchIfUnheard(_ slot: UInt32) {
         guard flows[slot].phase == .established, !flows[slot].flushBounded,
-            flows[slot].isUnheard(.client) || flows[slot].isUnheard(.server)
+            flows[slot].client.isUnheard || flows[slot].server.isUnheard
         else { return }
         flows[slot].isWatched = true
         setLook(slot)
@@ -85,7 +101,9 @@ extension Worker {
         if flows[slot].phase == .closing, flows[slot].endpointRow != 0 {
             counters.subtract(1, row: Int(flows[slot].endpointRow), column: Column.connectionsActive)
         }
+        if flows[slot].sourceCell != 0 { settings.sources.subtract(flows[slot].sourceCell) }
         flows.free(slot)
+        publishActive()
     }
 
     func token(_ kind: OperationKind, _ slot: UInt32) -> OperationToken {

@@ -29,8 +29,8 @@ extension Worker {
     mutating func look(_ slot: UInt32) {
         if flows[slot].isWatched {
             flows[slot].isWatched = false
-            if flows[slot].isUnheard(.client), driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
-            if flows[slot].isUnheard(.server), driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
+            if flows[slot].client.isUnheard, driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
+            if flows[slot].server.isUnheard, driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
         }
         if case .expired(let reason) = flows[slot].expiry(now) {
             // A FIN would tell both peers that all is said; and one that is gone would keep our socket for its acknowledgement.

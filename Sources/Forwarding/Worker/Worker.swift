@@ -130,7 +130,7 @@ package struct Worker: ~Copyable {
     mutating func publishCounters() {
         counters.add(1, row: Column.workerRow, column: Column.ticks)
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
-        counters.set(UInt64(flows.active), row: Column.workerRow, column: Column.active)
+        publishActive()
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
 
@@ -154,6 +154,8 @@ package struct Worker: ~Copyable {
         case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)
+        case .transferFromClient: transferCompleted(slot, .client, completion)
+        case .transferFromServer: transferCompleted(slot, .server, completion)
         }
         // The one place where it is noted that bytes moved.
         if completion.result > 0 { flows[slot].movedAt = FlowTime.ticks(at: now) }

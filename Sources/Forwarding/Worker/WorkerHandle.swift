@@ -25,6 +25,8 @@ final class WorkerHandle: Sendable {
         _ engine: EngineSelection.Name, settings: DataPlaneSettings, connectionsMax: @escaping @Sendable () -> Int
     ) throws(DataPlaneError) -> [WorkerHandle] {
         let tables = (0..<settings.workers).map { _ in makeCounterTable() }
+        let secret = Mixer.mix(settings.seed ^ 0x736f_7572_6365_7321)
+        let sources = tables.map { _ in SourceCounts(secret: secret) }
         let cpus = CPUSet.allowed()
         var handles: [WorkerHandle] = []
         for index in 0..<settings.workers {
@@ -36,7 +38,11 @@ final class WorkerHandle: Sendable {
             worker.timeouts = settings.timeouts
             worker.connectionsMax = connectionsMax
             worker.others = tables.indices.filter { $0 != index }.map { tables[$0] }
+            worker.connectionsLimit = settings.connectionsMax
+            worker.sources = sources[index]
+            worker.otherSources = sources.indices.filter { $0 != index }.map { sources[$0] }
             worker.allocationCount = settings.allocationCount
+            worker.pipesMax = DataPlane.pipesWithin(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
                 handles.append(try start(engine, index: index, cpu: cpu, counters: tables[index], settings: worker))
@@ -57,7 +63,7 @@ final class WorkerHandle: Sendable {
         let thread = WorkerThread(name: "ringway-\(index)", cpu: cpu) {
             let driver: any Driver
             do throws(UringUnavailable) {
-                driver = try engine.makeDriver()
+                driver = try engine.makeDriver(pipesMax: settings.pipesMax)
             } catch {
                 return birth.announce(.failure(DataPlaneError("worker \(index): \(error)")))
             }
@@ -106,6 +112,7 @@ final class WorkerHandle: Sendable {
         reading.acceptPauses = read(Column.acceptPauses)
         reading.buffersExhausted = read(Column.buffersExhausted)
         reading.staleCompletions = read(Column.staleCompletions)
+        reading.sourcesUncounted = read(Column.sourcesUncounted)
         return reading
     }
 }

@@ -16,6 +16,14 @@ package struct WorkerSettings: Sendable {
     package var connectionsMax: (@Sendable () -> Int)?
     /// Counters of the process's other workers, for limits that hold for all together.
     package var others: [CounterTable] = []
+    /// The limit that the user set: a connection beyond it is reset. nil means none.
+    package var connectionsLimit: Int?
+    /// Connections by client, of this worker and of the others.
+    package var sources = SourceCounts()
+    package var otherSources: [SourceCounts] = []
+    package var bulk = BulkRule()
+    /// Pipes the worker's driver may have open for transfers.
+    package var pipesMax = Engine.Limits.pipesMax
     package var allocationCount: (@Sendable () -> UInt64)?
 
     package init() {}

@@ -21,6 +21,8 @@ package enum RingwayAnnotation {
         ServiceAnnotation(halfCloseTimeout, \.settings.halfCloseTimeout, .duration(TimeoutRange.halfClose, orOff: true)),
         ServiceAnnotation(keepalive, \.settings.keepalive, .duration(TimeoutRange.keepalive, orOff: true)),
         ServiceAnnotation(userTimeout, \.settings.userTimeout, .duration(TimeoutRange.userTimeout, orOff: true)),
+        ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
+        ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
     ]
 
     static let names = all.map(\.name)
@@ -64,6 +66,20 @@ extension AnnotationReader where Value: CaseIterable & RawRepresentable<String> 
             if let value = Value(rawValue: String(trimmed(text))) { return value }
             findings.unsupported(field, text, supported: Value.allCases.map(\.rawValue).sorted())
             return nil
+        }
+    }
+}
+
+extension AnnotationReader where Value == Int {
+    /// A whole number within `range`.
+    static func integer(_ range: ClosedRange<Int>) -> Self {
+        Self { text, field, findings in
+            guard let number = wholeNumber(trimmed(text)), range.contains(number) else {
+                findings.invalid(
+                    field, string: text, "must be a whole number between \(range.lowerBound) and \(range.upperBound), inclusive")
+                return nil
+            }
+            return number
         }
     }
 }

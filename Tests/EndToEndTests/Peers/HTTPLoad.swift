@@ -118,20 +118,22 @@ func curl(_ port: Int, at address: String = "127.0.0.1", prefix: [String] = [], 
 
 /// A Service with inline endpoints on one port.
 func serviceYAML(
-    _ name: String = "web", on address: String = "127.0.0.1", port: Int, endpoints: [String], affinity: String = "None"
+    _ name: String = "web", on address: String = "127.0.0.1", port: Int, endpoints: [String], affinity: String = "None",
+    annotations: [String: String] = [:]
 ) -> String {
-    """
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: \(name)
-      annotations:
-        ringway.dev/endpoints: "\(endpoints.joined(separator: ", "))"
-    spec:
-      externalIPs: ["\(address)"]
-      sessionAffinity: \(affinity)
-      ports:
-      - port: \(port)
+    let more = annotations.map { "\n    ringway.dev/\($0): \"\($1)\"" }.sorted().joined()
+    return """
+        apiVersion: v1
+        kind: Service
+        metadata:
+          name: \(name)
+          annotations:
+            ringway.dev/endpoints: "\(endpoints.joined(separator: ", "))"\(more)
+        spec:
+          externalIPs: ["\(address)"]
+          sessionAffinity: \(affinity)
+          ports:
+          - port: \(port)
 
-    """
+        """
 }

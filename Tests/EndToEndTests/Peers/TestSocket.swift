@@ -27,9 +27,14 @@ final class TestSocket: Sendable {
 
     /// Connects to an address and port.
     ///
-    /// - Parameter receiveBuffer: bytes of the kernel's receive buffer, to be had before the connection is made.
-    convenience init(to address: String, _ port: Int, receiveBuffer: Int? = nil) throws(Failure) {
+    /// - Parameters:
+    ///   - receiveBuffer: bytes of the kernel's receive buffer, to be had before the connection is made.
+    ///   - source: the address to connect from.
+    convenience init(to address: String, _ port: Int, receiveBuffer: Int? = nil, from source: String? = nil) throws(Failure) {
         self.init(try Self.open(address))
+        if let source, unsafe Self.withAddress(source, 0, { unsafe Glibc.bind(descriptor, $0, $1) }) != 0 {
+            throw Failure(operation: "bind \(source)", errno: errno)
+        }
         if let receiveBuffer { set(SOL_SOCKET, SO_RCVBUF, Int32(receiveBuffer)) }
         let outcome = unsafe Self.withAddress(address, port) { unsafe Glibc.connect(descriptor, $0, $1) }
         if outcome != 0 { throw Failure(operation: "connect to \(address):\(port)", errno: errno) }

@@ -34,7 +34,14 @@ struct Latency: ParsableCommand {
     @Flag(help: "A new connection for each request, closed by a reset after the response.")
     var connectionPerRequest = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Stay awake so long before a request is due: exact to a microsecond, for CPU time that the target may want.",
+            valueName: "microseconds"))
+    var spin = 0.0
+
     func validate() throws {
+        try check("--spin", spin, in: 0...1000)
         try check("--rate", rate, in: 0.001...10_000_000)
         try check("--seconds", seconds, in: 0.001...86_400)
         try check("--warm-up", warmUp, in: 0...3600)
@@ -52,6 +59,7 @@ struct Latency: ParsableCommand {
         settings.timeoutSeconds = timeout
         settings.path = target.path
         settings.connectionPerRequest = connectionPerRequest
+        settings.spinSeconds = spin / 1e6
         let loop = OpenLoop(target.target, settings)
         let figures = try orExit { () throws(LoadError) in try loop.run() }
         figures.json.printLine()

@@ -16,6 +16,8 @@ final class OpenLoop {
         var timeoutSeconds = 2.0
         var path = "/"
         var connectionPerRequest = false
+        /// How long before a request is due the loop stops sleeping and asks again and again. Sleeping ends some 30 us late.
+        var spinSeconds = 0.0
     }
 
     private let settings: Settings
@@ -72,7 +74,8 @@ final class OpenLoop {
             }
             expire(now)
             let expiry = log.oldestNanoseconds.map { $0 + timeout }
-            guard let deadline = [nextDue, expiry].compactMap(\.self).min() else { break }
+            let awake = nextDue.map { $0 - nanoseconds(settings.spinSeconds) }
+            guard let deadline = [awake, expiry].compactMap(\.self).min() else { break }
             connections.wait(untilNanoseconds: deadline) { slot, event in handle(slot, event) }
             dispatch()
         }
