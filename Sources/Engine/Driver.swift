@@ -26,6 +26,10 @@ package protocol Driver: AnyObject {
     /// Opens a TCP socket with TCP_NODELAY for a connect.
     func openStream(_ family: IPAddress.Family) -> Opened
 
+    /// Sets how the kernel watches over a stream's peer, or over the peers of what a listener accepts from now on; options that
+    /// are the same in `old` cost no call.
+    func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness)
+
     /// The address and port of the other side of a connected socket, or nil when it is gone.
     func peerAddress(of socket: SocketID) -> SocketAddress?
 

@@ -23,6 +23,8 @@ package struct DataPlaneSettings: Sendable {
     package var connectTimeout: Duration = .seconds(3)
     /// How long a client that owes a PROXY header may take for it.
     package var proxyHeaderTimeout: Duration = .seconds(3)
+    /// For Services that set none of their own.
+    package var timeouts = Timeouts.standard
     /// Seed of the workers' generators; worker n uses `seed &+ n`.
     package var seed: UInt64 = 0
     /// Reads the calling thread's count of heap allocations since it began; nil where nobody counts.

@@ -29,6 +29,8 @@ package enum Limits {
     package static let resumedPerTickMax = 64
     /// Timers fired in one tick; the rest fire in the next.
     package static let timersPerTickMax = 128
+    /// Timers brought from the far end of the wheel to the near one in one tick; the rest follow in the next.
+    package static let timersMovedPerTickMax = 1024
     /// Submissions that must still fit before a sweep over all flows goes on in this tick.
     package static let sweepRoom = 16_384
     /// Connections taken from a closing listener's queue in one tick.
@@ -40,6 +42,8 @@ package enum Limits {
     package static let descriptorRetryNanoseconds: UInt64 = 50_000_000
     /// How often a peer is looked at that no receive would hear of.
     package static let watchNanoseconds: UInt64 = 1_000_000_000
+    /// A worker that ran on for so long after its wait was over has not been running, and the time is not counted.
+    package static let stallNanoseconds: UInt64 = 1_000_000_000
     /// How long bytes that came before a reset may take to reach the other side.
     package static let resetFlushNanoseconds: UInt64 = 2_000_000_000
     /// Fewer buffers than this left for receives, for `shedAfterNanoseconds`, is a worker that slow readers have brought to a stop.

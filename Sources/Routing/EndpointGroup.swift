@@ -38,6 +38,8 @@ package final class EndpointGroup: Sendable {
     /// How the group's connections are to be treated. A part of what a group is: other settings make another group.
     package struct Settings: Hashable, Sendable {
         package var selection = Selection.random
+        /// Where they differ from the process's own.
+        package var timeouts = Timeouts()
         /// Connections that may be open at once, in the whole process; one beyond it is reset.
         package var connectionsMax: Int?
         /// The same for each client's address.

@@ -122,6 +122,11 @@ package struct Service: Hashable, Sendable {
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
         package var weights: [EndpointWeight]?
+        // Zero where it is switched off.
+        package var idleTimeout: Duration?
+        package var halfCloseTimeout: Duration?
+        package var keepalive: Duration?
+        package var userTimeout: Duration?
         /// Per port of the Service, and per port and client's address.
         package var connectionsMax: Int?
         package var connectionsPerSourceMax: Int?

@@ -122,11 +122,24 @@ struct RunCommandTests {
         #expect(command.connectAttemptTimeout.duration == .seconds(1))
         #expect(command.connectTimeout.duration == .seconds(3))
         #expect(command.proxyHeaderTimeout.duration == .seconds(3))
+        #expect(command.idleTimeout.duration == .seconds(3600))
+        #expect(command.halfCloseTimeout.duration == .seconds(120))
+        #expect(command.tcpKeepalive.duration == .seconds(120))
+        #expect(command.tcpUserTimeout.duration == .seconds(180))
         #expect(command.logFormat == .text)
         #expect(command.adminSocket == nil)
         #expect(command.seed == nil)
         #expect(command.workers == nil)
         #expect(command.connectionsMax == nil)
+    }
+
+    @Test(arguments: ["off", "0", "0s"])
+    func timeoutsMayBeOff(text: String) throws {
+        let command = try RunCommand.parse([
+            "80=81", "--idle-timeout", text, "--half-close-timeout", text, "--tcp-keepalive", text, "--tcp-user-timeout", text,
+        ])
+        let timeouts = [command.idleTimeout, command.halfCloseTimeout, command.tcpKeepalive, command.tcpUserTimeout]
+        #expect(timeouts.allSatisfy { $0.duration == .zero && $0.defaultValueDescription == "off" })
     }
 
     @Test func filesAndShorthandsMix() throws {
@@ -143,7 +156,9 @@ struct RunCommandTests {
 
     @Test(arguments: [
         [], ["80=x"], ["-", "-"], ["web.yaml", "--print"], ["a", "--workers", "0"], ["a", "--grace", "1"], ["a", "--engine", "kqueue"],
-        ["a", "--connect-timeout", "0s"], ["a", "--proxy-header-timeout", "0s"], ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
+        ["a", "--idle-timeout", "1ms"], ["a", "--half-close-timeout", "never"], ["a", "--tcp-keepalive", "10h"],
+        ["a", "--tcp-user-timeout", "1000h"], ["a", "--connect-timeout", "0s"], ["a", "--proxy-header-timeout", "0s"],
+        ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
         ["a", "--connections-max", "0"],
     ])
     func usageErrorsExitWith64(arguments: [String]) {

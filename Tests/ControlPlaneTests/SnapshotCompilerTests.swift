@@ -29,6 +29,22 @@ struct SnapshotCompilerTests {
         #expect(compiler.snapshot.generation == 1)
     }
 
+    @Test func timeoutsAreSettingsOfTheGroupAndAChangeMakesAnother() throws {
+        var compiler = SnapshotCompiler()
+        let plain = try #require(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"])]).snapshot)
+        #expect(plain.group("127.0.0.1:80")?.settings.timeouts == Timeouts())
+        let changed = echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) {
+            $0.idleTimeout = .seconds(5)
+            $0.halfCloseTimeout = .zero
+            $0.keepalive = .seconds(60)
+            $0.userTimeout = .seconds(90)
+        }
+        let after = try #require(compiler.compile([changed]).snapshot)
+        #expect(
+            after.group("127.0.0.1:80")?.settings.timeouts
+                == Timeouts(idle: .seconds(5), halfClose: .zero, keepalive: .seconds(60), userTimeout: .seconds(90)))
+    }
+
     @Test func nothingToServePublishesNothing() {
         var compiler = SnapshotCompiler()
         #expect(compiler.compile([]).snapshot == nil)

@@ -42,6 +42,8 @@ package struct PeerScript: BitwiseCopyable, Sendable {
     package var varies = false
     /// Time between two steps, drawn from 0 to this.
     package var pauseNanosecondsMax: UInt64 = 0
+    /// Time between two sends at least, whatever wakes it meanwhile.
+    package var sendIntervalNanoseconds: UInt64 = 0
     /// Does not send its FIN before this time is over.
     package var holdNanoseconds: UInt64 = 0
     /// A server that hears a PROXY header first and says nothing before it is whole; what it heard is kept.
@@ -99,6 +101,8 @@ package struct SimulatedPeer: BitwiseCopyable {
     var isScheduled: Bool
     var wakeAt: UInt64
     var beganAt: UInt64
+    /// When it last sent.
+    var sentAt: UInt64
 
     /// Whether the peer has nothing to do any more.
     package var isOver: Bool { state == .closed || state == .vanished }

@@ -37,6 +37,8 @@ package final class SimulatedDriver: Driver {
     /// Sockets that can be open at once; may be changed at any time.
     package var descriptorLimit: Int
     package private(set) var socketsOpen = 0
+    /// Nanoseconds that the clock is ahead of what happens: as if the process had been stopped for so long, with the network.
+    package var clockAhead: UInt64 = 0
     /// Bytes that transfers have delivered, and transfers that were cancelled with bytes on their way.
     package internal(set) var bytesTransferred: UInt64 = 0
     package internal(set) var transfersCancelledWithBytes = 0
@@ -139,7 +141,7 @@ package final class SimulatedDriver: Driver {
         posted = Array(repeating: Posted(completion: nothing, socket: 0, otherSocket: 0, ends: .nothing), count: socketsMax * 4 + 1024)
     }
 
-    package func monotonicNanoseconds() -> UInt64 { network.now }
+    package func monotonicNanoseconds() -> UInt64 { network.now &+ clockAhead }
 
     // MARK: - Sockets
 
@@ -157,6 +159,13 @@ package final class SimulatedDriver: Driver {
         systemCalls &+= 1
         if network.random.chance(network.faults.openDescriptorsExhausted) { return Opened(error: EMFILE) }
         return open(.fresh, place: SimulatedNetwork.noEnd, family)
+    }
+
+    package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
+        // As many as a real kernel is asked for.
+        if liveness.keepaliveSeconds != old.keepaliveSeconds { systemCalls &+= liveness.keepaliveSeconds > 0 ? 4 : 1 }
+        if liveness.userTimeoutMilliseconds != old.userTimeoutMilliseconds { systemCalls &+= 1 }
+        if !isCurrent(socket) { breach("setLiveness of a socket that is not open") }
     }
 
     package func peerAddress(of socket: SocketID) -> SocketAddress? { end(of: socket)?.remote }

@@ -60,7 +60,7 @@ extension SimulatedNetwork {
             state: .none, isServer: isServer, number: 0, script: script, sent: 0, received: 0, sentFin: false, sawFin: false,
             sawReset: false, didReset: false, wasDisturbed: false, connectErrno: 0, matchesEcho: true, matchesAnswer: true,
             servedPort: 0, endedAt: 0, headerHeard: 0, headerIsWhole: false, headerSaid: 0, headerLength: 0, end: Self.noEnd,
-            isScheduled: false, wakeAt: 0, beganAt: now)
+            isScheduled: false, wakeAt: 0, beganAt: now, sentAt: 0)
         return index
     }
 
@@ -262,6 +262,11 @@ extension SimulatedNetwork {
         case .afterRequest: if peers[index].received < script.requestBytes && !peers[index].sawFin { return false }
         case .afterFin: if !peers[index].sawFin { return false }
         }
+        let next = peers[index].sentAt &+ script.sendIntervalNanoseconds
+        guard now >= next || peers[index].sent == 0 else {
+            schedulePeer(UInt32(index), after: next &- now)
+            return false
+        }
         let end = peers[index].end
         switch writable(end) {
         case .full: return false
@@ -269,6 +274,7 @@ extension SimulatedNetwork {
             sawReset(index)
             return false
         case .room(let room):
+            peers[index].sentAt = now
             let count = amount(min(left, room, script.sendMax), script)
             let begin = peers[index].sent
             let number = peers[index].number

@@ -239,6 +239,13 @@ private struct FlowUnderTest {
         #expect(test.settle() == .finish)
     }
 
+    @Test func aPeerThatASendFindsLostIsNotCalledAReset() {
+        var test = FlowUnderTest.established()
+        _ = test.receive(.client, 10)
+        _ = test.sent(.server, -ETIMEDOUT)
+        #expect(test.flow.closeReason == .serverLost)
+    }
+
     @Test func aFlowStaysSmall() {
         #expect(MemoryLayout<TCPFlow>.stride <= 256)
     }

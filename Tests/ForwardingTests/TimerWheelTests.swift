@@ -75,6 +75,72 @@ private let second: UInt64 = 1_000_000_000
         #expect(fired == 1000)
     }
 
+    @Test func aFarDeadlineFiresInItsOwnTime() {
+        // Within both ranges of the wheel, at their borders, and beyond them.
+        for deadline in [8, 9, 17, 60, 3600, 4397, 4398, 4399, 10_000, 400_000] as [UInt64] {
+            var wheel = TimerWheel(capacity: 4, now: 3 * second)
+            wheel.set(1, deadline: deadline * second + 5)
+            var now = 3 * second
+            var wakes = 0
+            while true {
+                let wait = wheel.waitNanoseconds(now)
+                if wait == .max { break }
+                now += wait
+                if let due = wheel.takeDue(now) { #expect(due == 1 && now == deadline * second + 5) }
+                wakes += 1
+                guard wakes < 500 else { break }
+            }
+            #expect(wakes <= 2 + Int(deadline / 4000), "\(wakes) wakes for \(deadline) s")
+        }
+    }
+
+    @Test func manyFarDeadlinesComeNearerInPieces() {
+        let count: UInt32 = 5000
+        var wheel = TimerWheel(capacity: Int(count), now: 0)
+        for slot in 0..<count { wheel.set(slot, deadline: 3600 * second + UInt64(slot)) }
+        var now: UInt64 = 0
+        var fired = 0
+        var piecewise = 0
+        while fired < count {
+            let wait = wheel.waitNanoseconds(now)
+            guard wait != .max else { break }
+            now += wait
+            let before = fired
+            while wheel.takeDue(now) != nil { fired += 1 }
+            if before == fired, wait == 0 { piecewise += 1 }
+        }
+        #expect(fired == count && now < 3601 * second)
+        #expect(piecewise >= Int(count) / Limits.timersMovedPerTickMax - 1)
+    }
+
+    @Test func agreesWithASortedListOverDaysToo() {
+        var random = RandomSource(seed: 78)
+        var wheel = TimerWheel(capacity: 64, now: 0)
+        var model: [UInt32: UInt64] = [:]
+        var now: UInt64 = 0
+        for _ in 0..<20_000 {
+            let slot = UInt32(random.below(64))
+            switch random.below(3) {
+            case 0:
+                // Milliseconds to hours ahead.
+                let deadline = now + UInt64(1 + random.below(1000)) << UInt64(random.below(24)) * 1000
+                wheel.set(slot, deadline: deadline)
+                model[slot] = deadline
+            case 1 where random.below(8) == 0: now += UInt64(random.below(10_000)) * second
+            default:
+                let wait = wheel.waitNanoseconds(now)
+                if let first = model.values.min() {
+                    #expect(wait <= (first > now ? first - now : 0), "a wait must not pass the first deadline")
+                    now += wait
+                }
+            }
+            var fired: Set<UInt32> = []
+            while let due = wheel.takeDue(now) { fired.insert(due) }
+            #expect(fired == Set(model.filter { $0.value <= now }.keys))
+            for slot in fired { model[slot] = nil }
+        }
+    }
+
     @Test func agreesWithASortedListOverRandomUse() {
         var random = RandomSource(seed: 77)
         var wheel = TimerWheel(capacity: 64, now: 0)

@@ -226,6 +226,32 @@ import Testing
         #expect(DurationText.duration(text) == expected)
     }
 
+    @Test(arguments: ["off", "0", "0s", " off "])
+    func aTimeoutMayBeOff(_ text: String) throws {
+        let names = ["idle-timeout", "half-close-timeout", "tcp-keepalive", "tcp-user-timeout"]
+        let annotations = names.map { ("ringway.dev/" + $0, Tree.string(text)) }
+        let settings = try #require(decodedService(service(["ports": [["port": 80]]], annotations: .map(annotations)))).settings
+        let timeouts = [settings.idleTimeout, settings.halfCloseTimeout, settings.keepalive, settings.userTimeout]
+        #expect(timeouts.allSatisfy { $0 == .zero })
+    }
+
+    @Test func aTimeoutIsReadWithinItsBounds() throws {
+        let tree: Tree = [
+            "ringway.dev/idle-timeout": "1h30m", "ringway.dev/half-close-timeout": "500ms", "ringway.dev/tcp-keepalive": "1m",
+            "ringway.dev/tcp-user-timeout": "90s",
+        ]
+        let settings = try #require(decodedService(service(["ports": [["port": 80]]], annotations: tree))).settings
+        #expect(settings.idleTimeout == .seconds(5400) && settings.halfCloseTimeout == .milliseconds(500))
+        #expect(settings.keepalive == .seconds(60) && settings.userTimeout == .seconds(90))
+        #expect(
+            Self.errors("tcp-keepalive", "10h") == [
+                Self.invalid("tcp-keepalive", "Invalid value: \"10h\": must be between 1s and 9h, inclusive, or off")
+            ])
+        #expect(Self.errors("idle-timeout", "1ms").count == 1)
+        #expect(Self.errors("half-close-timeout", "never").count == 1)
+        #expect(Self.errors("tcp-user-timeout", "1000h").count == 1)
+    }
+
     @Test func aLengthOfTimeHasBounds() {
         let node = DocumentNode(.scalar(.init(text: "2s", kind: .string)), at: SourceLocation(file: "f", line: 1, column: 1))
         let field = Field(path: .key(.root, "ringway.dev/x"), node: node, parentLocation: node.location)

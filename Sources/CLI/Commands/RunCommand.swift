@@ -1,6 +1,8 @@
 internal import ArgumentParser
 internal import CAllocationCounter
 internal import Forwarding
+internal import Routing
+internal import ServiceModel
 
 /// `ringway run`: serve until a signal ends it.
 struct RunCommand: AsyncParsableCommand {
@@ -53,6 +55,26 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "How long a client of accept-proxy-protocol-from may take for its PROXY header.")
     var proxyHeaderTimeout = DurationArgument(.seconds(3))
 
+    @Option(help: "Reset a connection on which no byte has moved, either way, for so long; or off.")
+    var idleTimeout = TimeoutArgument(Timeouts.standard.idle ?? .zero)
+
+    @Option(help: "Reset a connection of which one direction has ended and the other has been silent for so long; or off.")
+    var halfCloseTimeout = TimeoutArgument(Timeouts.standard.halfClose ?? .zero)
+
+    @Option(
+        help: """
+            Ask a peer that has been silent for so long whether it is there (TCP keep-alive): four times, an eighth of this time \
+            apart; or off.
+            """)
+    var tcpKeepalive = TimeoutArgument(Timeouts.standard.keepalive ?? .zero)
+
+    @Option(
+        help: """
+            Give a connection up when bytes are not acknowledged, or can't be sent because the peer doesn't read, for so long \
+            (TCP_USER_TIMEOUT); or off.
+            """)
+    var tcpUserTimeout = TimeoutArgument(Timeouts.standard.userTimeout ?? .zero)
+
     @Option(help: "Format of the log on standard error.")
     var logFormat: LogFormat = .text
 
@@ -89,6 +111,13 @@ struct RunCommand: AsyncParsableCommand {
             throw ValidationError("--connect-attempt-timeout and --connect-timeout must be longer than 0.")
         }
         if proxyHeaderTimeout.duration <= .zero { throw ValidationError("--proxy-header-timeout must be longer than 0.") }
+        let problems = [
+            idleTimeout.problem(of: "--idle-timeout", TimeoutRange.idle),
+            halfCloseTimeout.problem(of: "--half-close-timeout", TimeoutRange.halfClose),
+            tcpKeepalive.problem(of: "--tcp-keepalive", TimeoutRange.keepalive),
+            tcpUserTimeout.problem(of: "--tcp-user-timeout", TimeoutRange.userTimeout),
+        ]
+        if let problem = problems.compactMap({ $0 }).first { throw ValidationError(problem) }
     }
 
     func run() async throws {
@@ -118,6 +147,9 @@ struct RunCommand: AsyncParsableCommand {
         settings.connectAttemptTimeout = connectAttemptTimeout.duration
         settings.connectTimeout = connectTimeout.duration
         settings.proxyHeaderTimeout = proxyHeaderTimeout.duration
+        settings.timeouts = Timeouts(
+            idle: idleTimeout.duration, halfClose: halfCloseTimeout.duration, keepalive: tcpKeepalive.duration,
+            userTimeout: tcpUserTimeout.duration)
         settings.seed = seed ?? UInt64.random(in: .min ... .max)
         settings.allocationCount = { ringway_allocation_count() }
         return settings

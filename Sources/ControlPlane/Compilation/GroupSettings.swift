@@ -23,6 +23,9 @@ extension EndpointGroup.Settings {
             case nil: nil
             }
         acceptsHeadersFrom = service.settings.acceptProxyProtocolFrom ?? []
+        timeouts = Timeouts(
+            idle: service.settings.idleTimeout, halfClose: service.settings.halfCloseTimeout, keepalive: service.settings.keepalive,
+            userTimeout: service.settings.userTimeout)
     }
 }
 

@@ -95,6 +95,9 @@ package final class EpollDriver: Driver {
         began(sockets.openListener(address, backlog: backlog), isListener: true)
     }
     package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
+    package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
+        sockets.setLiveness(liveness, of: socket, inPlaceOf: old)
+    }
     package func peerAddress(of socket: SocketID) -> SocketAddress? { sockets.peerAddress(of: socket) }
     package func localAddress(of socket: SocketID) -> SocketAddress? { sockets.localAddress(of: socket) }
     package func connectError(_ socket: SocketID) -> Int32 { 0 }

@@ -142,6 +142,9 @@ package final class UringDriver: Driver {
 
     package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened { sockets.openListener(address, backlog: backlog) }
     package func openStream(_ family: IPAddress.Family) -> Opened { sockets.openStream(family) }
+    package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
+        sockets.setLiveness(liveness, of: socket, inPlaceOf: old)
+    }
     package func peerAddress(of socket: SocketID) -> SocketAddress? { sockets.peerAddress(of: socket) }
     package func localAddress(of socket: SocketID) -> SocketAddress? { sockets.localAddress(of: socket) }
     /// io_uring's connect completes with 0 when an ICMP error ends the attempt while it waits (seen on Linux 6.18 with host

@@ -83,6 +83,25 @@ struct KernelSockets: ~Copyable {
         return adopt(descriptor)
     }
 
+    /// Failures are of sockets whose peer has gone already: nobody is left to be watched.
+    mutating func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
+        guard let descriptor = descriptor(of: socket) else { return }
+        let transport = Int32(IPPROTO_TCP)
+        if liveness.keepaliveSeconds != old.keepaliveSeconds {
+            let isOn = liveness.keepaliveSeconds > 0
+            // First: on a socket that keeps alive already, TCP_KEEPIDLE counts from the last that came, not from now.
+            if isOn != (old.keepaliveSeconds > 0) { _ = set(descriptor, SOL_SOCKET, SO_KEEPALIVE, isOn ? 1 : 0) }
+            if isOn {
+                _ = set(descriptor, transport, TCP_KEEPIDLE, Int32(liveness.keepaliveSeconds))
+                _ = set(descriptor, transport, TCP_KEEPINTVL, Int32(liveness.intervalSeconds))
+                _ = set(descriptor, transport, TCP_KEEPCNT, Liveness.probes)
+            }
+        }
+        if liveness.userTimeoutMilliseconds != old.userTimeoutMilliseconds {
+            _ = set(descriptor, transport, TCP_USER_TIMEOUT, Int32(clamping: liveness.userTimeoutMilliseconds))
+        }
+    }
+
     mutating func peerAddress(of socket: SocketID) -> SocketAddress? { name(of: socket, ofPeer: true) }
 
     mutating func localAddress(of socket: SocketID) -> SocketAddress? { name(of: socket, ofPeer: false) }

@@ -22,6 +22,8 @@ struct Listener: BitwiseCopyable {
     /// Flows that still choose among the group's endpoints.
     var connecting: UInt32 = 0
     var turn = Turn()
+    /// What its connections are given.
+    var timeouts = FlowTimeouts()
 
     init(generation: UInt32) { self.generation = generation }
 }

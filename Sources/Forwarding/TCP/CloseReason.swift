@@ -2,6 +2,7 @@
 package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientFin, serverFin, clientReset, serverReset
     case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
+    case clientIdle, serverIdle, halfCloseTimeout
     case limitService, limitSource, limitProcess, drain, proxyHeaderBad, clientLost, serverLost, `internal`
 
     /// The word said in logs and statistics: `client-fin`.
@@ -16,6 +17,9 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .connectUnreachable: "connect-unreachable"
         case .noEndpoint: "no-endpoint"
         case .noSourcePort: "no-source-port"
+        case .clientIdle: "client-idle"
+        case .serverIdle: "server-idle"
+        case .halfCloseTimeout: "half-close-timeout"
         case .limitService: "limit-service"
         case .limitSource: "limit-source"
         case .limitProcess: "limit-process"

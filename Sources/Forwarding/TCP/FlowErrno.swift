@@ -1,7 +1,7 @@
 import Glibc
 
 /// What an errno of a receive or a send means for a flow. Every class is named: an errno we can't explain is a lost peer.
-enum FlowErrno {
+package enum FlowErrno: Sendable {
     /// Not an error: FIN.
     case end
     /// We asked for it.

@@ -113,6 +113,10 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var flushBounded = false
     /// Whether a timer is set that looks after legs that can't be heard.
     package var isWatched = false
+    /// Whether the server's socket has its keep-alive and user timeout; the client's has them from its listener.
+    package var isGuarded = false
+    /// Who sent the last bytes that came: a flow that stands still waits for the other one.
+    package var spokeLast = Leg.server
     package var closeReason = CloseReason.internal
     package var client = LegState()
     package var server = LegState()
@@ -123,6 +127,10 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// Rows of the worker's counters.
     package var serviceRow: UInt32 = 0
     package var endpointRow: UInt32 = 0
+    /// When bytes last moved, in either direction and on either leg, as `FlowTime`. Stored, and nothing else, for each move; the
+    /// flow's timer fires, looks, and is set again for what is left.
+    package var movedAt: UInt32 = 0
+    package var timeouts = FlowTimeouts()
     /// Where the connection is counted for its client; 0 where it is not.
     package var sourceCell: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
@@ -156,6 +164,7 @@ extension TCPFlow {
     package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool) {
         if !completion.more { self[leg].receive = .idle }
         if completion.result > 0 {
+            spokeLast = leg
             // Bytes for a side that can't take them any more are dropped, as a kernel drops what comes for a closed socket.
             if phase == .closing || self[leg.other].input == .reset || self[leg.other].isBroken {
                 pool.release(completion.buffer)
@@ -185,7 +194,7 @@ extension TCPFlow {
         let errno = FlowErrno(result)
         if errno == .cancelled || errno == .starved { return }
         self[leg].outbox.removeAll(in: pool)
-        foundFailed(leg)
+        foundFailed(leg, errno)
     }
 
     /// A transfer from a leg completed: bytes delivered to the other one, FIN (0), or a negative errno of either side.
@@ -195,6 +204,7 @@ extension TCPFlow {
             self[leg].transferCancelled = false
         }
         if completion.result > 0 {
+            spokeLast = leg
             if !completion.more { bulk.transferred(Int(completion.result), &self[leg]) }
             return
         }
@@ -206,7 +216,7 @@ extension TCPFlow {
             if completion.isDestination {
                 // Reading goes on in small mode, which drops what can't be delivered any more.
                 self[leg].isBulk = false
-                return foundFailed(leg.other)
+                return foundFailed(leg.other, errno)
             }
             self[leg].input = errno == .end && !self[leg].isBroken ? .fin : .reset
             note(leg, errno)
@@ -214,9 +224,9 @@ extension TCPFlow {
     }
 
     /// A leg's peer is gone, though no receive has told so.
-    package mutating func foundFailed(_ leg: Leg) {
+    package mutating func foundFailed(_ leg: Leg, _ errno: FlowErrno = .reset) {
         guard self[leg].input != .reset else { return }
-        note(leg, .reset)
+        note(leg, errno == .lost ? .lost : .reset)
         if self[leg].input == .open {
             // What the peer said before it went is still to be read; the end of the reading tells the rest.
             self[leg].isBroken = true

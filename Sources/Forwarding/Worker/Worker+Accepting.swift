@@ -108,6 +108,7 @@ extension Worker {
         flows[slot].phase = .connecting
         flows[slot].listener = listener
         flows[slot].serviceRow = UInt32(served.serviceRow)
+        flows[slot].timeouts = listeners[listener].timeouts
         flows[slot].connectDeadline = now &+ settings.connectNanoseconds
         if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)

@@ -30,6 +30,7 @@ extension Worker {
         for served in replace {
             guard let slot = listeners.slot(of: served.frontend.key) else { continue }
             if let old = listeners.replace(slot, with: served) { reply.retired.append(old) }
+            setTimeouts(slot, served)
         }
         let turn = Turn(worker: settings.index, of: settings.others.count + 1)
         for served in open where listeners.slot(of: served.frontend.key) == nil {
@@ -44,9 +45,19 @@ extension Worker {
                 reply.failures.append((key, ENFILE))
                 continue
             }
+            setTimeouts(slot, served)
             armAccept(slot)
         }
         counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
+    }
+
+    /// What the connections that a listener accepts from now on are given. Sockets inherit a part of it: it costs them no calls.
+    mutating func setTimeouts(_ slot: UInt32, _ served: ServedFrontend) {
+        let old = listeners[slot].timeouts
+        let new = FlowTimeouts(served.frontend.group.settings.timeouts.filled(with: settings.timeouts))
+        guard new != old else { return }
+        listeners[slot].timeouts = new
+        if new.liveness != old.liveness { driver.setLiveness(new.liveness, of: listeners[slot].socket, inPlaceOf: old.liveness) }
     }
 
     /// Begins to close a listener: what is in its queue is still served, what comes now is not.

@@ -69,13 +69,15 @@ extension Worker {
             flows[slot].connectPending = false
             return
         }
-        timers.clear(slot)
         let result = result == 0 ? -driver.connectError(flows[slot].server.socket) : result
         if result == 0 {
             releaseListener(slot)
             flows[slot].connected()
+            flows[slot].movedAt = FlowTime.ticks(at: now)
+            setLook(slot)
             return
         }
+        timers.clear(slot)
         // The attempt's end: its socket has nothing pending any more.
         let row = Int(flows[slot].endpointRow)
         if CloseReason(connectErrno: -result).blamesEndpoint { counters.add(1, row: row, column: Column.connectFailures) }

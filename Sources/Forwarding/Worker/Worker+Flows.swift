@@ -33,6 +33,11 @@ extension Worker {
         let unconnectedMax = phase == .awaitingHeader ? outboxHeaderMax : min(outboxMax, Limits.outboxConnectingMax)
         let room = phase == .established ? outboxMax : unconnectedMax
         let actions = flows[slot].settle(outboxMax: room, in: pool)
+        if actions.contains(.shutdownClient) || actions.contains(.shutdownServer) {
+            // From now on the other direction has the time of a half-closed flow.
+            flows[slot].movedAt = FlowTime.ticks(at: now)
+            flows[slot].isWatched = false
+        }
         if !flows[slot].isWatched { watchIfUnheard(slot) }
         if actions.isEmpty { return }
         if actions.contains(.finish) { return finish(slot) }
@@ -65,7 +70,21 @@ extension Worker {
             flows[slot].client.isUnheard || flows[slot].server.isUnheard
         else { return }
         flows[slot].isWatched = true
-        timers.set(slot, deadline: now &+ Limits.watchNanoseconds)
+        setLook(slot)
+    }
+
+    /// Sets the timer of an established flow for what comes first: its peers' turn to be looked at, if nothing would tell of them,
+    /// its server's socket to be guarded, or its end for want of bytes.
+    mutating func setLook(_ slot: UInt32) {
+        var deadline = UInt64.max
+        if flows[slot].isWatched { deadline = now &+ Limits.watchNanoseconds }
+        if let delay = flows[slot].guardDelay { deadline = min(deadline, now &+ delay) }
+        switch flows[slot].expiry(now) {
+        case .none: break
+        case .later(let time): deadline = min(deadline, time)
+        case .expired: deadline = now
+        }
+        if deadline == .max { timers.clear(slot) } else { timers.set(slot, deadline: deadline) }
     }
 
     /// The last step of a close: nothing of the flow is in the kernel.

@@ -22,12 +22,29 @@ extension Worker {
             beginConnect(slot, otherwise: .limitProcess)
         case .established where flows[slot].flushBounded:
             flows[slot].beginClose(reset: true)
-        case .established:
+        case .established: look(slot)
+        case .free, .closing: break
+        }
+    }
+
+    /// Looks after an established flow, and sets its timer again. Nothing of that is done when its bytes move.
+    mutating func look(_ slot: UInt32) {
+        if flows[slot].isWatched {
             flows[slot].isWatched = false
             if flows[slot].client.isUnheard, driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
             if flows[slot].server.isUnheard, driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
-        case .free, .closing: break
         }
+        if case .expired(let reason) = flows[slot].expiry(now) {
+            // A FIN would tell both peers that all is said; and one that is gone would keep our socket for its acknowledgement.
+            return flows[slot].beginClose(reset: true, reason: reason)
+        }
+        if flows[slot].guardDelay != nil {
+            // A server's socket inherits nothing; one that was gone before this look has cost no calls.
+            flows[slot].isGuarded = true
+            driver.setLiveness(flows[slot].timeouts.liveness, of: flows[slot].server.socket, inPlaceOf: .none)
+        }
+        // What `settle` finds after this may set it to an earlier time.
+        setLook(slot)
     }
 
     mutating func resumeStarved() {

@@ -27,8 +27,8 @@ package struct Worker: ~Copyable {
     /// Room for one PROXY header, to read or to write it.
     var headerBytes = [UInt8](repeating: 0, count: ProxyHeader.lengthMax)
 
-    /// The tick's time in nanoseconds, read once per tick.
-    var now: UInt64
+    /// Read once per tick.
+    var clock: TickClock
     /// Buffers an outbox may hold in this tick.
     var outboxMax: UInt16 = 1
     /// Buffers that may wait for a header: twice what the longest one needs, for reading resumes at half of it.
@@ -66,7 +66,8 @@ package struct Worker: ~Copyable {
         gauges = ProcessGauges(own: counters, others: settings.others)
         pool = driver.buffers
         outboxHeaderMax = UInt16(clamping: 2 * (ProxyHeader.lengthMax / driver.buffers.bufferSize + 2))
-        now = driver.monotonicNanoseconds()
+        clock = TickClock(reading: driver.monotonicNanoseconds())
+        let now = clock.now
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
         addresses = FixedTable(zeroedCapacity: settings.flowsMax)
@@ -75,6 +76,9 @@ package struct Worker: ~Copyable {
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
     }
+
+    /// The tick's time in nanoseconds.
+    var now: UInt64 { clock.now }
 
     /// Connections open now.
     package var connectionsActive: Int { flows.active }
@@ -89,8 +93,9 @@ package struct Worker: ~Copyable {
     /// One turn. Waits in the engine at most until the next timer, or `waitMax` nanoseconds.
     package mutating func tick(waitMax: UInt64 = .max) {
         completions.removeAll()
-        driver.exchange(&submissions, &completions, waitNanoseconds: min(waitMax, waitNanoseconds()))
-        now = driver.monotonicNanoseconds()
+        let wait = min(waitMax, waitNanoseconds())
+        driver.exchange(&submissions, &completions, waitNanoseconds: wait)
+        clock.advance(to: driver.monotonicNanoseconds(), waited: wait)
         readLimits()
         for index in 0..<completions.count { handle(completions[index]) }
         if isWoken { drainMailbox() }
@@ -164,6 +169,8 @@ package struct Worker: ~Copyable {
         case .transferFromClient: transferCompleted(slot, .client, completion)
         case .transferFromServer: transferCompleted(slot, .server, completion)
         }
+        // The one place where it is noted that bytes moved.
+        if completion.result > 0 { flows[slot].movedAt = FlowTime.ticks(at: now) }
         settle(slot)
     }
 

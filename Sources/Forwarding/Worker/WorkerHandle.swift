@@ -36,6 +36,7 @@ final class WorkerHandle: Sendable {
             worker.connectAttemptNanoseconds = settings.connectAttemptTimeout.clampedNanoseconds
             worker.connectNanoseconds = settings.connectTimeout.clampedNanoseconds
             worker.proxyHeaderNanoseconds = settings.proxyHeaderTimeout.clampedNanoseconds
+            worker.timeouts = settings.timeouts
             worker.connectionsMax = connectionsMax
             worker.others = tables.indices.filter { $0 != index }.map { tables[$0] }
             worker.connectionsLimit = settings.connectionsMax

@@ -1,4 +1,5 @@
 package import Engine
+package import Routing
 
 /// What a worker is told at birth.
 package struct WorkerSettings: Sendable {
@@ -8,6 +9,8 @@ package struct WorkerSettings: Sendable {
     package var connectAttemptNanoseconds: UInt64 = 1_000_000_000
     package var connectNanoseconds: UInt64 = 3_000_000_000
     package var proxyHeaderNanoseconds: UInt64 = 3_000_000_000
+    /// For Services that set none of their own.
+    package var timeouts = Timeouts.standard
     /// Flows this worker's table can hold.
     package var flowsMax = Limits.flowsMax
     /// The process's limit of connections, asked for once a second; nil means no limit but the table.

@@ -10,11 +10,19 @@ package enum RingwayAnnotation {
     static let weights = "ringway.dev/weights"
     static let proxyProtocol = "ringway.dev/proxy-protocol"
     static let acceptProxyProtocolFrom = "ringway.dev/accept-proxy-protocol-from"
+    static let idleTimeout = "ringway.dev/idle-timeout"
+    static let halfCloseTimeout = "ringway.dev/half-close-timeout"
+    static let keepalive = "ringway.dev/tcp-keepalive"
+    static let userTimeout = "ringway.dev/tcp-user-timeout"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
         ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
         ServiceAnnotation(weights, \.settings.weights, .weights),
+        ServiceAnnotation(idleTimeout, \.settings.idleTimeout, .duration(TimeoutRange.idle, orOff: true)),
+        ServiceAnnotation(halfCloseTimeout, \.settings.halfCloseTimeout, .duration(TimeoutRange.halfClose, orOff: true)),
+        ServiceAnnotation(keepalive, \.settings.keepalive, .duration(TimeoutRange.keepalive, orOff: true)),
+        ServiceAnnotation(userTimeout, \.settings.userTimeout, .duration(TimeoutRange.userTimeout, orOff: true)),
         ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
@@ -87,16 +95,17 @@ func wholeNumber(_ text: some StringProtocol) -> Int? {
 }
 
 extension AnnotationReader where Value == Duration {
-    /// A length of time as Go and Kubernetes write it, within `range`.
-    static func duration(_ range: ClosedRange<Duration>) -> Self {
+    /// A length of time as Go and Kubernetes write it, within `range`; with `orOff` also `off` or a zero, which is read as zero.
+    static func duration(_ range: ClosedRange<Duration>, orOff: Bool = false) -> Self {
         Self { text, field, findings in
+            if orOff, let zero = DurationText.durationOrOff(trimmed(text)), zero == .zero { return zero }
             guard let duration = DurationText.duration(trimmed(text)) else {
                 findings.invalid(field, string: text, "must be a length of time with its unit, such as 500ms, 90s, 5m or 1h30m")
                 return nil
             }
             guard range.contains(duration) else {
                 let bounds = "\(DurationText.text(of: range.lowerBound)) and \(DurationText.text(of: range.upperBound))"
-                findings.invalid(field, string: text, "must be between \(bounds), inclusive")
+                findings.invalid(field, string: text, "must be between \(bounds), inclusive\(orOff ? ", or off" : "")")
                 return nil
             }
             return duration

@@ -29,6 +29,9 @@ package enum DurationText {
         return .nanoseconds(total)
     }
 
+    /// The same, and `off` for zero: of a timeout that may be switched off.
+    package static func durationOrOff(_ text: some StringProtocol) -> Duration? { text == "off" ? .zero : duration(text) }
+
     /// The shortest of the forms that `duration` reads, without a fraction: `1h30m`, `2m`, `1500ms`.
     package static func text(of duration: Duration) -> String {
         let (seconds, attoseconds) = duration.components

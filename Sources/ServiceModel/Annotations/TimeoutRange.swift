@@ -1,0 +1,11 @@
+/// How long the timeouts of connections may be, by annotation or by option: each may also be off.
+package enum TimeoutRange {
+    private static let year = Duration.seconds(365 * 24 * 3600)
+
+    package static let idle: ClosedRange<Duration> = .milliseconds(100)...year
+    package static let halfClose: ClosedRange<Duration> = .milliseconds(100)...year
+    /// tcp(7) counts in seconds, up to 32,767 of them.
+    package static let keepalive: ClosedRange<Duration> = .seconds(1)...(.seconds(9 * 3600))
+    /// tcp(7) counts in milliseconds, up to 2^31 of them.
+    package static let userTimeout: ClosedRange<Duration> = .milliseconds(100)...(.seconds(24 * 24 * 3600))
+}
