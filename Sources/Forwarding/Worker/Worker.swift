@@ -134,7 +134,8 @@ package struct Worker: ~Copyable {
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
 
-    mutating func handle(_ completion: Completion) {
+    // Inlined by order, into the one place that calls it.
+    @inline(__always) mutating func handle(_ completion: Completion) {
         if completion.token.rawValue == OperationToken.wakeUp.rawValue {
             isWoken = true
             return
