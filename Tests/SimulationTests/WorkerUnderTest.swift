@@ -71,18 +71,6 @@ final class WorkerUnderTest {
         return frontend
     }
 
-    /// Puts another group behind the address that was opened first; its connections are counted in the same rows.
-    func replace(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings) {
-        let service = ServicePortName(namespace: "default", name: "s0", port: "", transport: .tcp)
-        let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
-        let key = FrontendKey(address, .tcp)
-        let frontend = ServedFrontend(
-            frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: serviceRows[0],
-            endpointRows: Array(endpointRows.prefix(endpoints.count)))
-        served[key] = frontend
-        post(.apply(open: [], replace: [frontend], close: []) { _ in })
-    }
-
     /// Serves an address no more.
     func close(_ address: SocketAddress) {
         served[FrontendKey(address, .tcp)] = nil
