@@ -111,7 +111,8 @@ def commit(root):
 def version(command):
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return lines[0] if lines else "unknown"
+    # Some begin with where they stand on this machine.
+    return lines[0].replace(command[0], os.path.basename(command[0])) if lines else "unknown"
 
 
 def _read(path):

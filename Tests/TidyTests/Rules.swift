@@ -101,7 +101,8 @@ enum Rules {
 
     static func longLines(_ files: [File]) -> [String] {
         var findings: [String] = []
-        for file in files where isOurText(file) {
+        // The report is written by the harness, and nobody edits it.
+        for file in files where isOurText(file) && file.path != "Benchmarks/REPORT.md" {
             for (index, line) in file.lines.enumerated() where line.count > lineColumnsMax {
                 // A table row and a link can't be broken.
                 if file.path.hasSuffix(".md"), line.hasPrefix("|") || line.contains("](http") { continue }

@@ -99,6 +99,18 @@ class Report(unittest.TestCase):
         self.assertIn("CPU us/request / haproxy", table[0])
         self.assertIn("requests/s / direct", table[0])
 
+    def test_the_headline_takes_the_latency_that_was_measured(self):
+        def measured(name, p99):
+            return scenario([{"haproxy": {"operations": 9, "seconds": 1, "errors": {}, "latency_p99_microseconds": p99}}], name)
+
+        refused = {"name": "latency 50%", "targets": []}
+        both = report.headline({"scenarios": [measured("latency 30%", 111), measured("latency 50%", 555)]})
+        self.assertIn("| p99 us at half load |", both)
+        self.assertIn("| haproxy | 555 |", both)
+        one = report.headline({"scenarios": [measured("latency 30%", 111), refused]})
+        self.assertIn("| p99 us at 30 % load |", one)
+        self.assertIn("| haproxy | 111 |", one)
+
     def test_a_report_is_written_whole(self):
         one = scenario([{"ringway-epoll": sample(50, 1e-3), "haproxy": sample(100, 2e-3)}])
         refused = {"name": "latency 70%", "title": "Latency", "refused": "the client is slow", "rounds": 0, "failures": {}, "targets": []}
