@@ -136,7 +136,7 @@ def idle(bench):
 
     bench.measure(
         "idle", f"{IDLE_CONNECTIONS:,} idle connections (kernel memory: client, balancer and backend together)", play,
-        rounds=min(bench.rounds, 3), with_cpu=False)
+        rounds=1 if bench.quick else min(bench.rounds, 3), with_cpu=False)
 
 
 def fairness(bench):
