@@ -1,4 +1,4 @@
-package import Addressing
+import Addressing
 
 extension ProxyHeader {
     /// What the first bytes of a connection are.

@@ -1,4 +1,4 @@
-package import Addressing
+import Addressing
 
 extension AnnotationReader where Value == [IPRange] {
     /// `10.0.0.0/8, fd00::/8`: at least one, each once.
