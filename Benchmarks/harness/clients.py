@@ -59,21 +59,28 @@ class Clients:
         return self._processes.start(command, target.place.namespace, stdout=subprocess.PIPE, text=True)
 
     def iperf3_result(self, process, seconds):
-        try:
-            output, _ = process.communicate(timeout=seconds + 20)
-        except subprocess.TimeoutExpired as hung:
-            raise Failure("iperf3 did not end in time") from hung
-        finally:
-            self._processes.stop(process)
-        return self._iperf3_sample(output, 0)
+        return self._iperf3_sample(self._wait_for("iperf3", process, seconds), 0)
 
-    def latency(self, target, rate, connections, seconds, warm_up=0.3, seed=1, connection_per_request=False, path="/64", timeout=2):
+    def latency(self, target, rate, connections, seconds, seed=1):
         """Open loop: requests are due at times fixed beforehand, and their latency counts from then."""
-        command = [
+        output, _ = self._run("ringway-load latency", target, self._latency_command(target, rate, connections, seconds, seed), seconds)
+        return self._latency_sample(output)
+
+    def latency_beside(self, target, rate, connections, seconds, seed=1):
+        """The same with a connection for each request, and returned running; `latency_result` ends it."""
+        command = self._latency_command(target, rate, connections, seconds, seed, warm_up=0) + ["--connection-per-request"]
+        self._remember("ringway-load latency beside", command)
+        return self._processes.start(command, target.place.namespace, stdout=subprocess.PIPE, text=True)
+
+    def latency_result(self, process, seconds):
+        return self._latency_sample(self._wait_for("ringway-load", process, seconds))
+
+    def _latency_command(self, target, rate, connections, seconds, seed, warm_up=0.3):
+        return [
             self._load, "latency", "--target", f"127.0.0.1:{target.port}", "--rate", f"{rate:.0f}", "--connections", str(connections),
-            "--seconds", f"{seconds:g}", "--warm-up", f"{warm_up:g}", "--seed", str(seed), "--path", path, "--timeout", f"{timeout:g}",
-            *(["--connection-per-request"] if connection_per_request else [])]
-        output, _ = self._run("ringway-load latency", target, command, seconds)
+            "--seconds", f"{seconds:g}", "--warm-up", f"{warm_up:g}", "--seed", str(seed), "--path", "/64"]
+
+    def _latency_sample(self, output):
         found = json.loads(output)
         latency = found["latency_microseconds"]
         return {
@@ -91,21 +98,14 @@ class Clients:
             "failures_by_100ms": found["failures_by_100ms"],
         }
 
-    def latency_running(self, target, rate, connections, seconds, **options):
-        """The same as a process that runs meanwhile, for scenarios that do something to the target under load."""
-        command = [
-            self._load, "latency", "--target", f"127.0.0.1:{target.port}", "--rate", f"{rate:.0f}", "--connections", str(connections),
-            "--seconds", f"{seconds:g}", "--warm-up", "0", "--seed", str(options.get("seed", 1)), "--path", "/64",
-            "--connection-per-request"]
-        self._remember("ringway-load latency", command)
-        return self._processes.start(command, target.place.namespace, stdout=subprocess.PIPE, text=True)
-
-    def latency_result(self, process, seconds):
+    def _wait_for(self, name, process, seconds):
+        """What a client that runs beside something else printed."""
         try:
-            output, _ = process.communicate(timeout=seconds + 20)
+            return process.communicate(timeout=seconds + 20)[0]
+        except subprocess.TimeoutExpired as hung:
+            raise Failure(f"{name} did not end in time") from hung
         finally:
             self._processes.stop(process)
-        return json.loads(output)
 
     def hold(self, target, connections):
         """Opens connections, makes a request on each and holds them; returns the process and how many it holds."""
