@@ -14,6 +14,9 @@ package protocol Driver: AnyObject {
     /// System calls made so far, those of the synchronous calls included.
     var systemCalls: UInt64 { get }
 
+    /// Whether a receive that rests holds less of the kernel's memory than another, so that it is worth to cancel one for it.
+    var restsReceives: Bool { get }
+
     /// Ends a wait in `exchange` from any thread; `OperationToken.wakeUp` completes.
     var wakeUp: WakeUp { get }
 
@@ -36,7 +39,8 @@ package protocol Driver: AnyObject {
     /// The address and port of our side of a connected socket: what its client asked for, where a listener is on every address.
     func localAddress(of socket: SocketID) -> SocketAddress?
 
-    /// Looks again at a connect that completed with 0: 0, or the errno it should have completed with.
+    /// Looks again at a connect that completed with 0, on a socket that ended or failed since, without a byte: 0, or the errno it
+    /// should have completed with.
     func connectError(_ socket: SocketID) -> Int32
 
     /// Whether a connection has been reset or given up by the network (POLLERR): for a socket on which no receive

@@ -12,6 +12,9 @@ package enum Limits {
     /// io_uring: entries of the two rings. The completion ring is large, for its overflow costs the kernel an allocation each.
     static let submissionRingEntries: UInt32 = 1024
     static let completionRingEntries: UInt32 = 8192
+    /// io_uring: how long the completions of sends may wait for another one to be taken with them. It is all that a FIN behind such
+    /// a send, or the rest of a short one, can be held up by.
+    static let minimumWaitMicroseconds: UInt32 = 50
 
     /// epoll: events of one wait (more is bandwidth, fewer is latency), and connections accepted at a time.
     static let epollEventsMax = 256
@@ -25,6 +28,8 @@ package enum Limits {
     static let pipeBytes = 1_048_576
     /// Pipes of one driver: transfers that wait for a full destination hold one each; beyond it their bytes are received and sent.
     package static let pipesMax = 64
+    /// Bytes a transfer copies at a time where there is no pipe to be had.
+    static let copyBytes = 262_144
     /// Empty pipes kept open for the next transfer; further ones are closed.
     static let pipesKeptMax = 16
 }

@@ -56,7 +56,7 @@ package struct OperationToken: BitwiseCopyable, Hashable, Sendable {
 ///   with the bytes that the destination has taken, 1 or more, after a bounded turn, and **then nothing is under way between the
 ///   two sockets**; the caller submits it again, or receives. While the destination is full it stays pending, and tells what was
 ///   taken so far with `more`. It ends with 0 when the source has met FIN, and with an errno otherwise; `isDestination` says
-///   whose. EAGAIN: nothing was moved, and the bytes have to be received (no pipe to be had, or they can't be spliced).
+///   whose. EAGAIN: nothing was moved, and the bytes have to be received (they can't be spliced).
 ///   A transfer that fails at its destination or is cancelled loses what it had read and not delivered.
 /// - `shutdownWrite` and the two closes have no completion. **A socket may be closed only when nothing is pending on it.**
 /// - Buffers named by a `send` belong to the driver until it completes; a received buffer belongs to the caller.
@@ -74,10 +74,12 @@ package struct Submission: BitwiseCopyable, Sendable {
     /// First buffer of a chain in the pool's records, and how many of the chain to send.
     package let buffer: BufferID
     package let bufferCount: UInt16
+    /// Of a receive: see `Submission.receive`.
+    package let isResting: Bool
 
     private init(
         _ operation: Operation, _ token: OperationToken, _ socket: SocketID, address: SocketAddress? = nil, buffer: BufferID = .none,
-        bufferCount: UInt16 = 0, destination: SocketID = .none
+        bufferCount: UInt16 = 0, destination: SocketID = .none, isResting: Bool = false
     ) {
         self.operation = operation
         self.token = token
@@ -86,6 +88,7 @@ package struct Submission: BitwiseCopyable, Sendable {
         self.address = address
         self.buffer = buffer
         self.bufferCount = bufferCount
+        self.isResting = isResting
     }
 
     /// Accepts connections until cancelled. The driver may take a whole backlog before the caller sees the first.
@@ -95,7 +98,10 @@ package struct Submission: BitwiseCopyable, Sendable {
     package static func connect(_ socket: SocketID, to address: SocketAddress, _ token: OperationToken) -> Submission {
         .init(.connect, token, socket, address: address)
     }
-    package static func receive(_ socket: SocketID, _ token: OperationToken) -> Submission { .init(.receive, token, socket) }
+    /// - Parameter isResting: nothing is expected for a while, so that the driver may hold less for it and be slower to find out.
+    package static func receive(_ socket: SocketID, _ token: OperationToken, isResting: Bool = false) -> Submission {
+        .init(.receive, token, socket, isResting: isResting)
+    }
     /// Sends the first bytes of `queue`, at most `ByteQueue.gatherMax` buffers; completes with the number of bytes taken (1 or more).
     package static func send(_ socket: SocketID, _ queue: ByteQueue, _ token: OperationToken) -> Submission {
         .init(.send, token, socket, buffer: queue.head, bufferCount: min(queue.count, ByteQueue.gatherMax))

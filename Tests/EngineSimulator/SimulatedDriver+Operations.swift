@@ -31,6 +31,7 @@ extension SimulatedDriver {
         let fits = submission.operation == .receive ? row.kind == .stream : row.kind == .listener
         guard fits else { return breach("\(submission.operation) on a socket of kind \(row.kind)") }
         guard row.input.state == .none else { return breach("\(submission.operation) while a \(row.input.operation) is pending") }
+        if submission.isResting { receivesRested &+= 1 }
         sockets[index].input = Pending(state: .armed, operation: submission.operation, token: submission.token)
         network.markReady(UInt32(index))
     }

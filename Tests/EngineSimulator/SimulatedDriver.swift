@@ -19,6 +19,8 @@ package final class SimulatedDriver: Driver {
         package var pipes = 8
         package var pipeBytes = 2048
         package var transferTurnBytes = 4096
+        /// What the worker is told; a resting receive is one like another here.
+        package var restsReceives = false
         /// Every so many exchanges the pool is looked through for buffers that were released twice or too early; 0 for never.
         package var auditInterval: UInt64 = 1
         /// How long a wait without end, with nothing to come in the simulation, may wait for another thread's wake-up.
@@ -32,6 +34,8 @@ package final class SimulatedDriver: Driver {
     package let network: SimulatedNetwork
     package var receiveBuffers: Int { buffers.freeCount }
     package internal(set) var systemCalls: UInt64 = 0
+    /// Receives that were submitted as ones that rest.
+    package internal(set) var receivesRested = 0
     /// What the caller did against the contract; empty is right. At most `breachesMax` are kept.
     package private(set) var breaches: [String] = []
     /// Sockets that can be open at once; may be changed at any time.
@@ -183,6 +187,8 @@ package final class SimulatedDriver: Driver {
         guard row.kind == .stream, !network.ends[Int(row.place)].isReset else { return nil }
         return network.ends[Int(row.place)]
     }
+
+    package var restsReceives: Bool { settings.restsReceives }
 
     package func connectError(_ socket: SocketID) -> Int32 { 0 }
 

@@ -212,6 +212,9 @@ final class EngineUnderTest {
     // MARK: - Bytes
 
     /// Bytes that differ by place.
+    /// The pattern begins again after so many bytes.
+    static let patternPeriod = 65_536
+
     static func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) } }
 
     /// Puts bytes into buffers of the pool.

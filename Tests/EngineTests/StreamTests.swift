@@ -62,6 +62,72 @@ struct StreamTests {
     }
 
     @Test(arguments: EngineKind.allCases)
+    func aReceiveThatRestsHearsWhatComesAndGoesOnAsAnyOther(_ kind: EngineKind) throws {
+        let engine = try EngineUnderTest(kind)
+        let (socket, peer) = try engine.accepted()
+        let token = engine.token()
+        engine.submit(.receive(socket, token, isResting: true))
+        #expect(!engine.completesSoon(token))
+        for bytes in [[1, 2, 3], [4], [5, 6]] as [[UInt8]] {
+            #expect(peer.send(bytes[...]) == bytes.count)
+            let completion = try engine.completion(of: token)
+            #expect(engine.take(completion) == bytes)
+            #expect(completion.more)
+        }
+        peer.shutdownWrite()
+        let end = try engine.completion(of: token)
+        #expect(end.result == 0 && !end.more)
+        engine.submit(.close(socket))
+        engine.exchange(waitNanoseconds: 0)
+        engine.expectNoBreach()
+    }
+
+    @Test(arguments: EngineKind.allCases)
+    func aReceiveThatRestsIsCancelledOnceAndLosesNothing(_ kind: EngineKind) throws {
+        let engine = try EngineUnderTest(kind)
+        let (socket, peer) = try engine.accepted()
+        for bytes in [[], [7], [8, 9]] as [[UInt8]] {
+            let token = engine.token()
+            engine.submit(.receive(socket, token, isResting: true))
+            engine.exchange(waitNanoseconds: 0)
+            // With bytes there already, the cancel may be slower than they are.
+            if !bytes.isEmpty { #expect(peer.send(bytes[...]) == bytes.count) }
+            engine.submit(.cancel(token, on: socket))
+            var heard: [UInt8] = []
+            var completion = try engine.completion(of: token)
+            while completion.result > 0 {
+                heard += engine.take(completion)
+                completion = try engine.completion(of: token)
+            }
+            #expect(completion.result == -ECANCELED && !completion.more)
+            #expect(!engine.completesSoon(token))
+            guard heard != bytes else { continue }
+            let next = engine.token()
+            engine.submit(.receive(socket, next))
+            #expect(try engine.take(engine.completion(of: next)) == bytes)
+            engine.submit(.cancel(next, on: socket))
+            #expect(try engine.completion(of: next).result == -ECANCELED)
+        }
+        engine.submit(.close(socket))
+        engine.exchange(waitNanoseconds: 0)
+        engine.expectNoBreach()
+    }
+
+    @Test(arguments: EngineKind.allCases)
+    func aReceiveThatRestsFailsWithResetWhenThePeerResets(_ kind: EngineKind) throws {
+        let engine = try EngineUnderTest(kind)
+        let (socket, peer) = try engine.accepted()
+        let token = engine.token()
+        engine.submit(.receive(socket, token, isResting: true))
+        engine.exchange(waitNanoseconds: 0)
+        peer.reset()
+        #expect(try engine.completion(of: token).result == -ECONNRESET)
+        engine.submit(.close(socket))
+        engine.exchange(waitNanoseconds: 0)
+        engine.expectNoBreach()
+    }
+
+    @Test(arguments: EngineKind.allCases)
     func cancelAndSuccessAreNeverBothReported(_ kind: EngineKind) throws {
         let engine = try EngineUnderTest(kind)
         let (socket, peer) = try engine.accepted()

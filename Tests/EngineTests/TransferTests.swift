@@ -47,10 +47,13 @@ struct TransferTests {
         /// Fills the destination until a transfer is pending with bytes on their way; answers how many were told as delivered.
         func stall(_ token: OperationToken) throws -> Int {
             var delivered = 0
+            var sent = 0
             engine.submit(.transfer(from: source, to: destination, token))
-            let piece = EngineUnderTest.pattern(60_000)
+            let pattern = EngineUnderTest.pattern(2 * EngineUnderTest.patternPeriod)
             for _ in 0..<4000 {
-                let taken = sender.send(piece[...])
+                let start = sent % EngineUnderTest.patternPeriod
+                let taken = sender.send(pattern[start..<start + 60_000])
+                if taken > 0 { sent += taken }
                 engine.exchange(waitNanoseconds: 1_000_000)
                 while let completion = engine.claim(token) {
                     try #require(completion.result > 0)
@@ -73,7 +76,17 @@ struct TransferTests {
 
     @Test(arguments: EngineKind.allCases)
     func everyByteArrivesInOrderAndThenTheEnd(_ kind: EngineKind) throws {
-        let pair = try Pair(EngineUnderTest(kind), receiveBytes: 8192)
+        try everyByteArrives(kind, pipesMax: 16)
+    }
+
+    /// Copied, and not received: the caller's buffers are not needed.
+    @Test(arguments: [EngineKind.ioUring, .epoll])
+    func withoutAPipeEveryByteArrivesAllTheSame(_ kind: EngineKind) throws {
+        try everyByteArrives(kind, pipesMax: 0)
+    }
+
+    private func everyByteArrives(_ kind: EngineKind, pipesMax: Int) throws {
+        let pair = try Pair(EngineUnderTest(kind, pipesMax: pipesMax), receiveBytes: 8192)
         let message = EngineUnderTest.pattern(3_000_000)
         var sent = 0
         var received: [UInt8] = []
@@ -266,11 +279,32 @@ struct TransferTests {
         pair.close()
     }
 
-    @Test(arguments: EngineKind.allCases)
-    func withoutAPipeNothingIsTakenAndAReceiveServes(_ kind: EngineKind) throws {
+    /// Without a pipe nothing has left the source that has not arrived: whoever gives up goes on with a receive.
+    @Test(arguments: [EngineKind.ioUring, .epoll])
+    func aStalledTransferWithoutAPipeLosesNothingWhenItIsCancelled(_ kind: EngineKind) throws {
+        let pair = try Pair(EngineUnderTest(kind, buffers: 16_384, pipesMax: 0), receiveBytes: 4096)
+        let token = pair.engine.token()
+        let delivered = try pair.stall(token)
+        pair.engine.submit(.cancel(token, on: pair.source))
+        #expect(try pair.engine.completion(of: token).result == -ECANCELED)
+        pair.sender.shutdownWrite()
+        let rest = try pair.engine.receiveAll(pair.source).bytes
+        var received: [UInt8] = []
+        #expect(
+            pair.engine.wait {
+                _ = pair.receiver.drain(into: &received)
+                return received.count == delivered
+            })
+        #expect(!rest.isEmpty)
+        #expect(received + rest == EngineUnderTest.pattern(received.count + rest.count))
+        pair.close()
+    }
+
+    /// An engine may have no way but a pipe: then a receive serves.
+    @Test func aTransferThatIsRefusedHasTakenNothing() throws {
         var faults = Faults()
         faults.noPipe = 1
-        let pair = try Pair(EngineUnderTest(kind, faults: faults, pipesMax: 0))
+        let pair = try Pair(EngineUnderTest(.simulated, faults: faults, pipesMax: 0))
         #expect(pair.sender.send([1, 2, 3]) == 3)
         let token = pair.engine.token()
         pair.engine.submit(.transfer(from: pair.source, to: pair.destination, token))

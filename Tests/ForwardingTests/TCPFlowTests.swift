@@ -21,11 +21,18 @@ private struct FlowUnderTest {
         return test
     }
 
-    /// A connected flow with a receive in the kernel on both sides.
-    static func established() -> FlowUnderTest {
+    /// A connected flow with a receive in the kernel on both sides; nothing was sent to the server yet.
+    static func untouched() -> FlowUnderTest {
         var test = connecting()
         test.flow.connected()
         #expect(test.settle() == .receiveFromServer)
+        return test
+    }
+
+    /// The same once the server has been sent something: no other one can take its place.
+    static func established() -> FlowUnderTest {
+        var test = untouched()
+        test.flow.isUntouched = false
         return test
     }
 
@@ -223,6 +230,64 @@ private struct FlowUnderTest {
         var test = FlowUnderTest.connecting()
         for _ in 0..<4 { #expect(test.receive(.client, 64) == []) }
         #expect(test.receive(.client, 64) == .cancelReceiveFromClient)
+    }
+
+    @Test(arguments: [-ECONNRESET, -ETIMEDOUT])
+    func aServerThatFailsBeforeItWasSentAByteIsReplaced(_ failure: Int32) {
+        var test = FlowUnderTest.untouched()
+        #expect(test.receive(.server, failure) == .retry)
+        #expect(test.flow.phase == .retrying)
+        test.flow.attemptEnded()
+        test.flow.phase = .connecting
+        test.flow.connectPending = true
+        #expect(test.receive(.client, 10) == [], "what the client says is kept for the next server")
+        test.flow.connected()
+        #expect(test.settle() == [.sendToServer, .receiveFromServer])
+        #expect(test.sent(.server, 10) == [])
+        #expect(test.flow.closeReason == .internal)
+        _ = test.receive(.server, failure)
+        #expect(test.flow.phase == .closing, "what has been sent can't be sent to another one")
+    }
+
+    @Test func aSendThatFailsWithNothingTakenKeepsItsBytesForTheNextServer() {
+        var test = FlowUnderTest.untouched()
+        #expect(test.receive(.client, 10) == .sendToServer)
+        #expect(test.sent(.server, -EPIPE) == .cancelReceiveFromServer)
+        // Words of a server that is not the client's any more.
+        #expect(test.receive(.server, 5) == [])
+        #expect(test.receive(.client, 20) == [])
+        #expect(test.receive(.server, -ECANCELED) == .retry)
+        #expect(test.flow.server.outbox.bytes == 30)
+        #expect(test.buffersOut == 2)
+    }
+
+    @Test func aSendThatWasFasterThanTheResetRulesAnotherServerOut() {
+        var test = FlowUnderTest.untouched()
+        #expect(test.receive(.client, 10) == .sendToServer)
+        #expect(test.receive(.server, -ECONNRESET) == .cancelSendToServer)
+        #expect(test.sent(.server, 4) == .cancelReceiveFromClient)
+        #expect(test.flow.closesWithReset && test.flow.closeReason == .serverReset)
+        #expect(test.receive(.client, -ECANCELED) == .finish)
+    }
+
+    @Test func aClientThatResetsWhileAnotherServerIsSoughtEndsTheFlow() {
+        var test = FlowUnderTest.untouched()
+        #expect(test.receive(.client, 10) == .sendToServer)
+        #expect(test.receive(.server, -ECONNRESET) == .cancelSendToServer)
+        #expect(test.receive(.client, -ECONNRESET) == [])
+        #expect(test.sent(.server, -ECANCELED) == .finish)
+        #expect(test.flow.closeReason == .clientReset)
+    }
+
+    @Test func aServerThatHasSpokenOrEndedIsNotReplaced() {
+        for words in [Int32(5), 0] {
+            var test = FlowUnderTest.untouched()
+            _ = test.receive(.server, words)
+            if words > 0 { _ = test.sent(.client, words) }
+            test.flow.foundFailed(.server)
+            _ = test.settle()
+            #expect(test.flow.phase != .retrying)
+        }
     }
 
     @Test func aLostPeerIsNotCalledAReset() {

@@ -149,6 +149,26 @@ struct BehaviourTests {
         stage.close()
     }
 
+    @Test func aServerThatResetsBeforeItWasSentAByteIsReplacedUnseen() {
+        let stage = Stage()
+        for _ in 0..<2 { stage.addEndpoint(Self.script { $0.ending = .resetAfter }) }
+        stage.addEndpoint(Self.script { $0.bytes = 500 })
+        stage.open()
+        // They wait to be spoken to: what had been sent to the first server could not be sent to the next.
+        let clients = (0..<30).map { _ in
+            stage.addClient(
+                Self.script {
+                    $0.bytes = 100
+                    $0.speaking = .afterRequest
+                })
+        }
+        #expect(stage.finish(clients))
+        for client in clients.map(stage.network.peer) { #expect(client.sawFin && client.received == 500 && client.matchesAnswer) }
+        #expect(stage.connectFailures[0] > 0 && stage.connectFailures[1] > 0 && stage.connectFailures[2] == 0)
+        #expect(stage.active == [0, 0, 0])
+        stage.close()
+    }
+
     @Test func wantOfDescriptorsPausesAcceptingWithoutSpinning() {
         let stage = Stage()
         stage.addEndpoint(.echo)

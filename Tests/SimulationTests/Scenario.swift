@@ -57,6 +57,7 @@ struct Scenario {
         // A peer that never reads holds buffers for as long as it lives. Where there is none, few buffers must do.
         driver.buffers = isCalm ? random.within(100...600) : random.within(1400...2000)
         driver.auditInterval = 8
+        driver.restsReceives = random.chance(0.5)
         driver.pipes = random.within(1...20)
         driver.pipeBytes = random.within(16...4096)
         driver.transferTurnBytes = random.within(1...4096)

@@ -13,7 +13,7 @@ final class Stage {
     private(set) var endpoints: [SocketAddress] = []
 
     init(
-        connectionsMax: Int = 256, flowsMax: Int = 256, buffers: Int = 4096, bufferSize: Int = 512,
+        connectionsMax: Int = 256, flowsMax: Int = 256, buffers: Int = 4096, bufferSize: Int = 512, restsReceives: Bool = false,
         change: (inout WorkerSettings) -> Void = { _ in }
     ) {
         var settings = SimulatedNetwork.Settings()
@@ -26,6 +26,7 @@ final class Stage {
         driver.buffers = buffers
         driver.bufferSize = bufferSize
         driver.auditInterval = 16
+        driver.restsReceives = restsReceives
         var workerSettings = WorkerSettings()
         workerSettings.flowsMax = flowsMax
         change(&workerSettings)
@@ -66,6 +67,9 @@ final class Stage {
     /// Connects begun to each endpoint, and those open now.
     var connections: [UInt64] { worker.endpointRows.map { worker.counters.read(row: $0, column: Column.connections) } }
     var active: [UInt64] { worker.endpointRows.map { worker.counters.read(row: $0, column: Column.connectionsActive) } }
+
+    /// Attempts at each endpoint that came to nothing.
+    var connectFailures: [UInt64] { worker.endpointRows.map { worker.counters.read(row: $0, column: Column.connectFailures) } }
 
     /// Ends everything and expects that nothing is left.
     func close(_ location: SourceLocation = #_sourceLocation) {

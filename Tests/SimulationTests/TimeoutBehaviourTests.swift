@@ -61,6 +61,27 @@ struct TimeoutBehaviourTests {
         stage.close()
     }
 
+    @Test func receivesOfAnIdleConnectionRestAndHearWhatComes() {
+        let stage = Stage(restsReceives: true)
+        stage.addEndpoint(.echo)
+        stage.open()
+        let client = stage.addClient(
+            Self.script {
+                $0.bytes = 20
+                $0.sendMax = 10
+                $0.sendIntervalNanoseconds = 25 * second
+                $0.holdNanoseconds = 50 * second
+            })
+        // Both sides after ten seconds, and again ten seconds after the second half of its bytes.
+        for (time, rested) in [(9, 0), (3, 2), (12, 2), (3, 2), (10, 4)] {
+            stage.worker.run(nanoseconds: UInt64(time) * second)
+            #expect(stage.worker.driver.receivesRested == rested)
+        }
+        #expect(stage.finish([client]))
+        #expect(stage.network.peer(client).received == 20 && stage.network.peer(client).matchesEcho && stage.network.peer(client).sawFin)
+        stage.close()
+    }
+
     @Test func whoOwesTheAnswerIsNamed() {
         let stage = Self.stage()
         stage.addEndpoint(Self.mute)

@@ -89,6 +89,9 @@ package final class EpollDriver: Driver {
     package var receiveBuffers: Int { buffers.freeCount }
     package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
 
+    /// A registered socket costs the same, whatever is waited for.
+    package var restsReceives: Bool { false }
+
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 
     package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {

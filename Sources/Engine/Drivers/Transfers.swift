@@ -15,6 +15,8 @@ import Glibc
 /// - **A pipe belongs to one transfer from its first byte to its last**: taken when there is something to read, kept only while
 ///   it holds bytes (`awaitsDestination`), given back when it is empty, and closed with what is in it when the transfer fails
 ///   or is cancelled.
+/// - **Without a pipe bytes are copied and nothing is held**: a look (MSG_PEEK) leaves them in the source until the destination has
+///   taken them, and only as many are dropped there (MSG_TRUNC).
 /// - **A transfer that ends with bytes moved, or with EAGAIN, leaves nothing behind**: its pipe is empty by then. So the next
 ///   receive or transfer of the source goes on at the right byte.
 struct Transfers: ~Copyable {
@@ -45,6 +47,8 @@ struct Transfers: ~Copyable {
     }
 
     var pipes: PipePool
+    /// Where bytes pass through that have no pipe; made at the first of them.
+    private var copyBuffer: UnsafeMutableRawPointer?
     private var rows = FixedTable<Row>(zeroedCapacity: Limits.descriptorsMax)
     private var readyHead = UInt32.max
     private var readyTail = UInt32.max
@@ -60,6 +64,8 @@ struct Transfers: ~Copyable {
         self.turnBytesMax = turnBytesMax
         self.readsToEnd = readsToEnd
     }
+
+    deinit { if let copyBuffer = unsafe copyBuffer { unsafe munmap(copyBuffer, Limits.copyBytes) } }
 
     var hasReady: Bool { readyHead != .max }
 
@@ -162,16 +168,39 @@ struct Transfers: ~Copyable {
                 }
             }
             if moved >= turnBytesMax || isShort, moved > 0 { return end(source, Int32(truncatingIfNeeded: moved), &completions) }
-            guard let pipe = pipes.take() else { return end(source, moved > 0 ? Int32(truncatingIfNeeded: moved) : -EAGAIN, &completions) }
             let wanted = turnBytesMax &- moved
-            let result = pipes.fill(pipe, from: Int32(bitPattern: source), most: wanted)
-            if result > 0 {
-                rows[Int(source)].pipe = pipe
-                rows[Int(source)].holdsPipe = true
-                isShort = !readsToEnd && result < wanted
-                continue
+            let result: Int
+            if let pipe = pipes.take() {
+                result = pipes.fill(pipe, from: Int32(bitPattern: source), most: wanted)
+                if result > 0 {
+                    rows[Int(source)].pipe = pipe
+                    rows[Int(source)].holdsPipe = true
+                    isShort = !readsToEnd && result < wanted
+                    continue
+                }
+                pipes.release(pipe)
+            } else {
+                let copied = copy(from: Int32(bitPattern: source), to: destination, most: min(wanted, Limits.copyBytes))
+                if copied.taken > 0 {
+                    moved &+= copied.taken
+                    bytesMoved &+= copied.taken
+                    isShort = !readsToEnd && copied.taken < min(wanted, Limits.copyBytes)
+                    continue
+                }
+                if copied.seen > 0 {
+                    // The destination's answer.
+                    switch -copied.taken {
+                    case 0, Int(EAGAIN), Int(ENOBUFS), Int(ENOMEM):
+                        rows[Int(source)].state = .awaitsDestination
+                        tell(moved, row.token, &completions)
+                        return .awaitsDestination
+                    default:
+                        tell(moved, row.token, &completions)
+                        return end(source, Int32(truncatingIfNeeded: copied.taken), isDestination: true, &completions)
+                    }
+                }
+                result = copied.seen
             }
-            pipes.release(pipe)
             switch -result {
             case Int(EAGAIN) where moved > 0:
                 return end(source, Int32(truncatingIfNeeded: moved), &completions)
@@ -215,6 +244,26 @@ struct Transfers: ~Copyable {
     private mutating func releasePipe(_ source: UInt32) {
         pipes.release(rows[Int(source)].pipe)
         rows[Int(source)].holdsPipe = false
+    }
+
+    /// Copies bytes and holds none: what the destination doesn't take stays in the source.
+    ///
+    /// - Returns: bytes seen in the source, 0 at its end, or a negative errno; and, where bytes were seen, those that the destination has
+    ///   taken, or its negative errno.
+    private mutating func copy(from source: Int32, to destination: Int32, most: Int) -> (seen: Int, taken: Int) {
+        if unsafe copyBuffer == nil { unsafe copyBuffer = mapZeroed(Limits.copyBytes) }
+        let buffer = unsafe copyBuffer!
+        pipes.systemCalls &+= 1
+        let seen = unsafe recv(source, buffer, most, Int32(MSG_PEEK | MSG_DONTWAIT))
+        guard seen > 0 else { return (seen < 0 ? -Int(errno) : 0, 0) }
+        pipes.systemCalls &+= 1
+        let taken = unsafe send(destination, buffer, seen, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+        guard taken > 0 else { return (seen, taken < 0 ? -Int(errno) : 0) }
+        pipes.systemCalls &+= 1
+        // tcp(7): MSG_TRUNC drops bytes in place of copying them.
+        let dropped = unsafe recv(source, nil, taken, Int32(MSG_TRUNC | MSG_DONTWAIT))
+        // They were there a moment ago. Should they not be, the source has failed: nothing may be read there twice.
+        return dropped == taken ? (seen, taken) : (-Int(ECONNRESET), 0)
     }
 
     /// What a receive would meet: 1 for bytes, 0 for the end, or a negative errno.

@@ -32,6 +32,8 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
     package static let transferFromServer = FlowActions(rawValue: 1 << 14)
     package static let cancelTransferFromClient = FlowActions(rawValue: 1 << 15)
     package static let cancelTransferFromServer = FlowActions(rawValue: 1 << 16)
+    /// Nothing of the server's socket is in the kernel any more: close it and try another endpoint.
+    package static let retry = FlowActions(rawValue: 1 << 17)
 }
 
 /// One TCP connection from a client through the balancer to an endpoint.
@@ -40,8 +42,8 @@ package struct FlowActions: OptionSet, BitwiseCopyable, Sendable {
 ///             accept                connect done                 both FINs passed on, or a reset passed on
 ///  (free) ───────────► connecting ───────────────► established ─────────────────────────────────────┐
 ///    │                  │ ▲ ▲ │                         │ failure, drain's end                      ▼
-///    │ accept, a header │ │ │ │ next endpoint           └───────────────────────────────────────► closing
-///    ▼ is due           │ │ └─┘                                                                     │ nothing pending
+///    │ accept, a header │ │ │ │ next endpoint      │    └───────────────────────────────────────► closing
+///    ▼ is due           │ │ └─┘◄─ retrying ◄───────┘ the server resets before a byte was sent        │ nothing pending
 ///  awaitingHeader ──────│─┘             no endpoint left, or client reset ──────────────────────────► │
 ///    │  no descriptor   ▼ │retry                                                                     │
 ///    │  or no buffer   waiting ────────────────────────────────────────────────────────────────────► │
@@ -64,7 +66,10 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
         case connecting
         /// There was no descriptor or no buffer for an attempt.
         case waiting
-        case established, closing
+        case established
+        /// The server's socket has failed before it mattered, and another attempt is made once nothing of it is pending.
+        case retrying
+        case closing
     }
 
     /// The multishot receive of a leg.
@@ -115,6 +120,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var isWatched = false
     /// Whether the server's socket has its keep-alive and user timeout; the client's has them from its listener.
     package var isGuarded = false
+    /// Nothing has moved for a while, and receives that are armed anew rest.
+    package var isResting = false
     /// Who sent the last bytes that came: a flow that stands still waits for the other one.
     package var spokeLast = Leg.server
     package var closeReason = CloseReason.internal
@@ -140,6 +147,9 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// The PROXY header that the bytes for the server begin with, and its length.
     package var header: ProxyProtocolVersion?
     package var headerLength: UInt8 = 0
+    /// Whether the server has neither been sent a byte nor ended or said one: should it reset now, another one can take its place
+    /// and the client need not know. Meaningful while established.
+    package var isUntouched = false
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 
@@ -163,10 +173,12 @@ extension TCPFlow {
     /// A receive completed: bytes, FIN (0), or a negative errno.
     package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool) {
         if !completion.more { self[leg].receive = .idle }
+        if completion.result >= 0, leg == .server { isUntouched = false }
         if completion.result > 0 {
             spokeLast = leg
             // Bytes for a side that can't take them any more are dropped, as a kernel drops what comes for a closed socket.
-            if phase == .closing || self[leg.other].input == .reset || self[leg.other].isBroken {
+            let isDropped = phase == .closing || phase == .retrying && leg == .server
+            if isDropped || self[leg.other].input == .reset || self[leg.other].isBroken {
                 pool.release(completion.buffer)
             } else {
                 self[leg.other].outbox.append(completion.buffer, length: Int(completion.result), in: pool)
@@ -183,17 +195,34 @@ extension TCPFlow {
         note(leg, FlowErrno(completion.result))
     }
 
+    /// Nothing has moved for a while: the receives are to be armed anew, as ones that rest.
+    package mutating func beginRest() -> FlowActions {
+        isResting = true
+        var actions: FlowActions = []
+        if client.receive == .armed { actions.insert(.cancelReceiveFromClient) }
+        if server.receive == .armed { actions.insert(.cancelReceiveFromServer) }
+        if client.receive == .armed { client.receive = .cancelling }
+        if server.receive == .armed { server.receive = .cancelling }
+        return actions
+    }
+
     /// A send completed: bytes taken by the kernel, or a negative errno.
     package mutating func sendCompleted(_ leg: Leg, _ result: Int32, in pool: BufferPool) {
         self[leg].sending = false
         self[leg].sendCancelled = false
         if result > 0 {
             self[leg].outbox.consume(Int(result), in: pool)
+            if leg == .server {
+                isUntouched = false
+                // It was faster than what ended the socket: another server must not have the rest.
+                if phase == .retrying { beginClose(reset: true, reason: .serverReset) }
+            }
             return
         }
         let errno = FlowErrno(result)
-        if errno == .cancelled || errno == .starved { return }
-        self[leg].outbox.removeAll(in: pool)
+        if errno == .cancelled || errno == .starved || phase == .retrying { return }
+        // What nobody has been sent is for the next server.
+        if leg == .client || !isUntouched { self[leg].outbox.removeAll(in: pool) }
         foundFailed(leg, errno)
     }
 
@@ -227,7 +256,7 @@ extension TCPFlow {
     package mutating func foundFailed(_ leg: Leg, _ errno: FlowErrno = .reset) {
         guard self[leg].input != .reset else { return }
         note(leg, errno == .lost ? .lost : .reset)
-        if self[leg].input == .open {
+        if self[leg].input == .open, leg == .client || !isUntouched {
             // What the peer said before it went is still to be read; the end of the reading tells the rest.
             self[leg].isBroken = true
         } else {
@@ -240,6 +269,7 @@ extension TCPFlow {
         connectPending = false
         connectCancelled = false
         phase = .established
+        isUntouched = true
     }
 
     /// The attempt is over, and nothing of it is in the kernel; the server's socket is the worker's to close.
@@ -247,6 +277,16 @@ extension TCPFlow {
         connectPending = false
         connectCancelled = false
         server = LegState(keeping: server)
+    }
+
+    /// The server's socket has failed, and nobody has been told anything: another attempt is made when nothing of it is pending.
+    private mutating func beginRetry() {
+        phase = .retrying
+        // What the client says meanwhile is for the next server.
+        server.input = .open
+        client.isBulk = false
+        flushBounded = false
+        closeReason = client.input == .fin ? .clientFin : .internal
     }
 
     /// The endpoint is not to be tried again for this flow.
@@ -285,6 +325,8 @@ extension TCPFlow {
     ///   half of it. What was already on its way when a receive is cancelled comes on top.
     package mutating func settle(outboxMax: UInt16, in pool: BufferPool) -> FlowActions {
         var actions: FlowActions = []
+        if phase == .established, isUntouched, server.input == .reset, client.input != .reset { beginRetry() }
+        if phase == .retrying, client.input != .reset { return settleRetrying() }
         if phase != .closing {
             if client.input == .reset || server.input == .reset { settleReset(&actions, pool) }
             // The reading that is to tell why a send failed may have to wait for the other side to take bytes: not for ever.
@@ -375,6 +417,15 @@ extension TCPFlow {
             actions.insert(its.cancelReceive)
         default: break
         }
+    }
+
+    private mutating func settleRetrying() -> FlowActions {
+        if server.pendingOperations == 0 { return .retry }
+        var actions: FlowActions = []
+        if server.receive == .armed { actions.insert(.cancelReceiveFromServer) }
+        if server.sending, !server.sendCancelled { actions.insert(.cancelSendToServer) }
+        server.cancelAll()
+        return actions
     }
 
     private mutating func settleClosing() -> FlowActions {

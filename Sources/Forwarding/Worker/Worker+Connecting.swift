@@ -32,7 +32,7 @@ extension Worker {
         let endpoint = group.endpoints[choice]
         flows[slot].endpointIdentity = endpoint.identity
         let opened = driver.openStream(endpoint.address.address.family)
-        guard opened.error == 0 else { return attemptFailed(slot, opened.error) }
+        guard opened.error == 0 else { return attemptFailed(slot, opened.error, otherwise: CloseReason(connectErrno: opened.error)) }
         if flow.tried.count > 0 { counters.add(1, row: served.serviceRow, column: Column.retries) }
         let row = served.endpointRows[choice]
         counters.add(1, row: row, column: Column.connections)
@@ -51,7 +51,7 @@ extension Worker {
     }
 
     /// An attempt came to nothing; no socket of the server is left. Another endpoint gets its chance.
-    mutating func attemptFailed(_ slot: UInt32, _ errno: Int32) {
+    mutating func attemptFailed(_ slot: UInt32, _ errno: Int32, otherwise reason: CloseReason) {
         switch errno {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM:
             // Our own want, not the endpoint's fault: the client waits while others finish, and no more are accepted.
@@ -60,7 +60,7 @@ extension Worker {
             pauseAccepting()
         default:
             flows[slot].connectFailed()
-            beginConnect(slot, otherwise: CloseReason(connectErrno: errno))
+            beginConnect(slot, otherwise: reason)
         }
     }
 
@@ -69,23 +69,31 @@ extension Worker {
             flows[slot].connectPending = false
             return
         }
-        let result = result == 0 ? -driver.connectError(flows[slot].server.socket) : result
         if result == 0 {
-            releaseListener(slot)
             flows[slot].connected()
             flows[slot].movedAt = FlowTime.ticks(at: now)
             setLook(slot)
             return
         }
+        endAttempt(slot, -result, otherwise: CloseReason(connectErrno: -result))
+    }
+
+    /// The server's socket failed after its connect had come off, and before anything was sent or said there.
+    mutating func retry(_ slot: UInt32) {
+        let errno = driver.connectError(flows[slot].server.socket)
+        endAttempt(slot, errno == 0 ? ECONNRESET : errno, otherwise: errno == 0 ? .serverReset : CloseReason(connectErrno: errno))
+    }
+
+    /// Ends an attempt: its socket has nothing pending any more.
+    private mutating func endAttempt(_ slot: UInt32, _ errno: Int32, otherwise reason: CloseReason) {
         timers.clear(slot)
-        // The attempt's end: its socket has nothing pending any more.
         let row = Int(flows[slot].endpointRow)
-        if CloseReason(connectErrno: -result).blamesEndpoint { counters.add(1, row: row, column: Column.connectFailures) }
+        if CloseReason(connectErrno: errno).blamesEndpoint { counters.add(1, row: row, column: Column.connectFailures) }
         counters.subtract(1, row: row, column: Column.connectionsActive)
         flows[slot].endpointRow = 0
         submissions.append(.close(flows[slot].server.socket))
         flows[slot].attemptEnded()
-        attemptFailed(slot, -result)
+        attemptFailed(slot, errno, otherwise: reason)
     }
 
     /// The flow chooses no more endpoints: its listener's row may go.

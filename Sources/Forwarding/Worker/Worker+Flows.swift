@@ -3,6 +3,18 @@ import Engine
 // Flows: completions become events of a flow, and what it settles on becomes submissions.
 extension Worker {
     mutating func receiveCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
+        var completion = completion
+        if completion.result == 0, leg == .server, flows[slot].isUntouched {
+            // An end without a byte may be that of a connect which never came off; the driver can tell.
+            let errno = driver.connectError(flows[slot].server.socket)
+            if errno != 0 { completion = Completion(token: completion.token, result: -errno) }
+        }
+        if flows[slot].isResting, completion.result > 0 {
+            // It rests again when nothing has moved for as long once more.
+            flows[slot].isResting = false
+            flows[slot].movedAt = FlowTime.ticks(at: now)
+            if flows[slot].phase == .established { setLook(slot) }
+        }
         flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool)
         if flows[slot][leg].receive == .starved {
             counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
@@ -33,6 +45,7 @@ extension Worker {
         let unconnectedMax = phase == .awaitingHeader ? outboxHeaderMax : min(outboxMax, Limits.outboxConnectingMax)
         let room = phase == .established ? outboxMax : unconnectedMax
         let actions = flows[slot].settle(outboxMax: room, in: pool)
+        if flows[slot].holdsListener, phase == .established, !flows[slot].isUntouched { releaseListener(slot) }
         if actions.contains(.shutdownClient) || actions.contains(.shutdownServer) {
             // From now on the other direction has the time of a half-closed flow.
             flows[slot].movedAt = FlowTime.ticks(at: now)
@@ -41,14 +54,28 @@ extension Worker {
         if !flows[slot].isWatched { watchIfUnheard(slot) }
         if actions.isEmpty { return }
         if actions.contains(.finish) { return finish(slot) }
+        if actions.contains(.retry) {
+            retry(slot)
+            return settle(slot)
+        }
+        perform(actions, slot)
+    }
+
+    /// Makes submissions of what a flow wants done.
+    mutating func perform(_ actions: FlowActions, _ slot: UInt32) {
         let client = flows[slot].client.socket
         let server = flows[slot].server.socket
         if actions.contains(.sendToClient) { submissions.append(.send(client, flows[slot].client.outbox, token(.sendToClient, slot))) }
         if actions.contains(.sendToServer) { submissions.append(.send(server, flows[slot].server.outbox, token(.sendToServer, slot))) }
         if actions.contains(.shutdownClient) { submissions.append(.shutdownWrite(client)) }
         if actions.contains(.shutdownServer) { submissions.append(.shutdownWrite(server)) }
-        if actions.contains(.receiveFromClient) { submissions.append(.receive(client, token(.receiveFromClient, slot))) }
-        if actions.contains(.receiveFromServer) { submissions.append(.receive(server, token(.receiveFromServer, slot))) }
+        let rests = flows[slot].isResting
+        if actions.contains(.receiveFromClient) {
+            submissions.append(.receive(client, token(.receiveFromClient, slot), isResting: rests))
+        }
+        if actions.contains(.receiveFromServer) {
+            submissions.append(.receive(server, token(.receiveFromServer, slot), isResting: rests))
+        }
         if actions.contains(.cancelReceiveFromClient) { submissions.append(.cancel(token(.receiveFromClient, slot), on: client)) }
         if actions.contains(.cancelReceiveFromServer) { submissions.append(.cancel(token(.receiveFromServer, slot), on: server)) }
         if actions.contains(.cancelSendToClient) { submissions.append(.cancel(token(.sendToClient, slot), on: client)) }
@@ -79,12 +106,21 @@ extension Worker {
         var deadline = UInt64.max
         if flows[slot].isWatched { deadline = now &+ Limits.watchNanoseconds }
         if let delay = flows[slot].guardDelay { deadline = min(deadline, now &+ delay) }
+        if mayRest(slot) { deadline = min(deadline, restAt(slot)) }
         switch flows[slot].expiry(now) {
         case .none: break
         case .later(let time): deadline = min(deadline, time)
         case .expired: deadline = now
         }
         if deadline == .max { timers.clear(slot) } else { timers.set(slot, deadline: deadline) }
+    }
+
+    func mayRest(_ slot: UInt32) -> Bool { restsReceives && !flows[slot].isResting }
+
+    /// When the flow's receives may rest, if no byte moves until then: nanoseconds.
+    func restAt(_ slot: UInt32) -> UInt64 {
+        let elapsed = FlowTime.ticks(at: now) &- flows[slot].movedAt
+        return (now >> TimerWheel.bucketShift &- UInt64(elapsed)) << TimerWheel.bucketShift &+ Limits.restNanoseconds
     }
 
     /// The last step of a close: nothing of the flow is in the kernel.

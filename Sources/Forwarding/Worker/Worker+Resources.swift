@@ -23,7 +23,7 @@ extension Worker {
         case .established where flows[slot].flushBounded:
             flows[slot].beginClose(reset: true)
         case .established: look(slot)
-        case .free, .closing: break
+        case .free, .retrying, .closing: break
         }
     }
 
@@ -38,6 +38,7 @@ extension Worker {
             // A FIN would tell both peers that all is said; and one that is gone would keep our socket for its acknowledgement.
             return flows[slot].beginClose(reset: true, reason: reason)
         }
+        if mayRest(slot), restAt(slot) <= now { perform(flows[slot].beginRest(), slot) }
         if flows[slot].guardDelay != nil {
             // A server's socket inherits nothing; one that was gone before this look has cost no calls.
             flows[slot].isGuarded = true

@@ -12,6 +12,7 @@ package struct Worker: ~Copyable {
     let mailbox: Mailbox
     let settings: WorkerSettings
     let gauges: ProcessGauges
+    let restsReceives: Bool
 
     var submissions = SubmissionQueue(capacity: Engine.Limits.submissionsMax)
     var completions = CompletionQueue(capacity: Engine.Limits.completionsMax)
@@ -64,6 +65,7 @@ package struct Worker: ~Copyable {
         self.counters = counters
         self.settings = settings
         gauges = ProcessGauges(own: counters, others: settings.others)
+        restsReceives = driver.restsReceives
         pool = driver.buffers
         outboxHeaderMax = UInt16(clamping: 2 * (ProxyHeader.lengthMax / driver.buffers.bufferSize + 2))
         clock = TickClock(reading: driver.monotonicNanoseconds())
