@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+import aims
 import machine
 import report
 import scenarios
@@ -31,6 +32,9 @@ def arguments():
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds; each target is played once in each (default 5)")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of one play (default 3)")
     parser.add_argument(
+        "--idle-wait", type=float, default=10, metavar="S",
+        help="how long the connections of idle are left alone before memory is read (default 10)")
+    parser.add_argument(
         "--target", action="append", default=[], metavar="NAME", nargs="+",
         help=f"what to measure it with (default: all): {', '.join(kind.name for kind in targets.ALL)}")
     parser.add_argument("--json", metavar="FILE", help="write all figures there; rewritten after each scenario")
@@ -48,6 +52,8 @@ def arguments():
     given.seconds = given.seconds or (1 if given.quick else 3)
     if not 1 <= given.rounds <= 1000:
         parser.error("--rounds must be from 1 to 1000")
+    if not 1 <= given.idle_wait <= 600:
+        parser.error("--idle-wait must be from 1 to 600")
     if not 0.5 <= given.seconds <= 600:
         parser.error("--seconds must be from 0.5 to 600")
     return given
@@ -66,7 +72,7 @@ def main():
     raise_file_limit()
     folder = tempfile.mkdtemp(prefix="ringway-bench-")
     processes = Processes(folder)
-    bench = Bench(processes, folder, tools, given.target, given.rounds, given.seconds, given.quick)
+    bench = Bench(processes, folder, tools, given.target, given.rounds, given.seconds, given.quick, given.idle_wait)
     began = time.monotonic()
     try:
         bench.start()
@@ -78,6 +84,7 @@ def main():
             for result in bench.results[known:]:
                 print(report.to_terminal(result), flush=True)
             document |= {"scenarios": bench.results, "clients": [runs[0] for runs in bench.clients.commands.values()]}
+            document["aims"] = aims.check(bench.results)
             document["minutes"] = round((time.monotonic() - began) / 60, 1)
             _write_json(document, given.json)
         _close(document, given)
@@ -116,6 +123,7 @@ def _write_json(document, path):
 
 
 def _close(document, given):
+    print(report.aims_to_terminal(document["aims"]))
     wrong = report.headline_of_errors(document["scenarios"])
     for line in wrong:
         print(f"ERROR {line}")
