@@ -27,7 +27,7 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="Scripts/bench", description="Measures Ringway beside its peers on loopback, in network namespaces of its own, round by round.",
         epilog="A run of everything (no scenario, no --target, no --quick) also writes Benchmarks/REPORT.md and README's table.")
-    parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", help=f"what to measure (default: all): {', '.join(scenarios.ALL)}")
+    parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", help=f"what to measure (default: all but {scenarios.ON_REQUEST[0]}): {', '.join(scenarios.ALL)}")
     parser.add_argument("--quick", action="store_true", help="three rounds of a second: a look, not a measurement (under ten minutes)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds; each target is played once in each (default 5)")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of one play (default 3)")
@@ -76,7 +76,7 @@ def main():
     began = time.monotonic()
     try:
         bench.start()
-        chosen = given.scenarios or list(scenarios.ALL)
+        chosen = given.scenarios or [name for name in scenarios.ALL if name not in scenarios.ON_REQUEST]
         document = _document(bench, given)
         for name in chosen:
             known = len(bench.results)
@@ -123,7 +123,8 @@ def _write_json(document, path):
 
 
 def _close(document, given):
-    print(report.aims_to_terminal(document["aims"]))
+    if told := report.aims_to_terminal(document["aims"]):
+        print(told)
     wrong = report.headline_of_errors(document["scenarios"])
     for line in wrong:
         print(f"ERROR {line}")

@@ -30,6 +30,9 @@ COLUMNS = [
     ("recovery_seconds", "last failure after s", "{:.1f}", 1),
     ("system_calls_per_operation", "syscalls/request", "{:.2f}", 1),
     ("allocations_per_operation", "allocs/request", "{:.3f}", 1),
+    ("busiest_share", "busiest worker", "{:.0%}", 1),
+    ("busiest_slice_share", "in 50 ms", "{:.0%}", 1),
+    ("accepts_in_vain_per_operation", "accepts in vain", "{:.2f}", 1),
     ("client_cpu_share", "client CPU", "{:.0%}", 1),
     ("backend_cpu_share", "backend CPU", "{:.0%}", 1),
 ]
@@ -159,7 +162,9 @@ def to_terminal(scenario):
 
 
 def aims_to_terminal(checked):
-    return "\n".join(["\nAims", *_aligned(aims.rows(checked), left=3), f"  {aims.left_out(checked)}"]) + "\n"
+    """Empty where the run has to do with none."""
+    table = aims.rows(checked)
+    return "\n".join(["\nAims", *_aligned(table, left=3), f"  {aims.left_out(checked)}"]) + "\n" if len(table) > 1 else ""
 
 
 def _aligned(table, left=1):

@@ -6,7 +6,7 @@ import time
 
 import machine
 from processes import Failure
-from targets import BACKEND_PORTS
+from targets import BACKEND_PORTS, Steering
 
 #: Connections of the idle scenario: two descriptors each in a balancer, and 20,000 are the limit on many machines.
 IDLE_CONNECTIONS = 9000
@@ -288,8 +288,30 @@ def _wait_for(port, backend, timeout=15):
     raise Failure(f"the endpoint on port {backend} was not reached within {timeout} s of the change")
 
 
+def steering(bench):
+    """Ways to spread new connections over pinned workers: no target's, but what a worker's share and cost would be with each."""
+    ways = [
+        Steering(bench.all_targets[0].place, name, title) for name, title in (
+            ("hash", "a listener each, by hash"), ("cpu", "a listener each, by CPU of the SYN"),
+            ("shared", "one listener, emptied at a wake-up"), ("shared-1", "one listener, one at a wake-up"))]
+    for clients, where in (("spread", "every CPU"), ("one", "one CPU")):
+        def play(way, turn, clients=clients):
+            found = way.play(clients, bench.seconds)
+            return {
+                "operations": found["connections"], "seconds": found["seconds"], "errors": {}, "cpu_seconds": found["cpu_seconds"],
+                "busiest_share": found["busiest_share"], "busiest_slice_share": found["busiest_slice_share"],
+                "accepts_in_vain_per_operation": found["accepts_in_vain"] / found["connections"],
+                "latency_p50_microseconds": found["p50_microseconds"], "latency_p99_microseconds": found["p99_microseconds"]}
+
+        bench.measure(
+            f"steering {clients}", f"New connections to a worker for each CPU, clients on {where} (CPU: the workers')", play, ways,
+            with_cpu=False)
+
+
 ALL = {
     function.__name__: function
-    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change)
+    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, steering)
 }
+#: Played only when asked for: it measures the kernel, and no target.
+ON_REQUEST = ["steering"]
 

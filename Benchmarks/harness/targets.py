@@ -9,6 +9,7 @@ from processes import Failure, ask_socket, find, is_listening, need, wait_until_
 
 BACKEND_PORTS = [9001, 9002, 9003]
 BULK_BACKEND = 5201
+STEERING_PORT = 9031
 
 _PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
 
@@ -341,6 +342,25 @@ class SpliceReference(Target):
 
     def command(self):
         return [self.place.tools.splice_reference, str(self.bulk_port), str(BULK_BACKEND)]
+
+
+class Steering(Target):
+    """A way to spread new connections over workers, in a program of its own: nothing runs between plays."""
+
+    has_process = False
+    takes_bulk = False
+
+    def __init__(self, place, name, title):
+        super().__init__(place, STEERING_PORT, [])
+        self.name = name
+        self.title = title
+
+    def play(self, clients, seconds):
+        """Plays it for so long, with clients on one CPU or on all of them; returns the line it prints."""
+        if not self.place.tools.steering:
+            raise Failure("Benchmarks/steering/steering.c does not build")
+        command = [self.place.tools.steering, self.name, clients, f"{seconds:g}", str(self.port)]
+        return json.loads(self.place.processes.run(command, self.place.namespace, timeout=seconds + 20))
 
 
 ALL = [Direct, RingwayUring, RingwayEpoll, HAProxy, HAProxyLargePipes, NginxStream, Envoy, KernelNAT, Reference, SpliceReference]

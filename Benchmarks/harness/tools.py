@@ -17,6 +17,7 @@ class Tools:
         self._folder = os.path.join(root, "Benchmarks", ".build")
         os.makedirs(self._folder, exist_ok=True)
         self.ringway = ringway or self._swift_build(root, os.path.join(root, ".build-release"), "ringway")
+        self.steering = self._c_program(os.path.join(root, "Benchmarks", "steering", "steering.c"), "-lpthread")
         self.load = self._swift_build(os.path.join(root, "Benchmarks"), self._folder, "ringway-load")
         #: The C loop that Ringway's path for requests is held against, where its source lies beside the checkout.
         self.reference = self._c_program(
