@@ -9,12 +9,10 @@ import machine
 import targets as all_of
 from clients import Clients
 from processes import Failure, Namespace, enter, last_words
-from targets import BACKEND_PORTS, Place
+from targets import BACKEND_PORTS, FRESH_PORT, Place
 
 #: The first port of the targets; each has one, and one a hundred above for bulk.
 FIRST_PORT = 7001
-#: Instances that a scenario starts for itself.
-FRESH_PORT = 10_001
 
 
 class Bench:

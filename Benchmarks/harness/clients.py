@@ -19,10 +19,10 @@ class Clients:
         self._load = load_tool
         self.commands = {}
 
-    def wrk(self, target, connections, seconds, path, new_connections=False):
+    def wrk(self, target, connections, seconds, path, new_connections=False, threads=1):
         """Closed loop: as many requests as the three processes manage between them. Takes whole seconds."""
         seconds = max(1, round(seconds))
-        command = [need("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", *(["-H", "Connection: close"] if new_connections else [])]
+        command = [need("wrk"), f"-t{threads}", f"-c{connections}", f"-d{seconds}s", *(["-H", "Connection: close"] if new_connections else [])]
         output, cpu = self._run("wrk", target, command + [f"http://127.0.0.1:{target.port}{path}"], seconds)
         ran = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", output)
         if not ran:

@@ -1,12 +1,15 @@
 """What is measured. Each scenario asks the bench to play one client against every target, round by round."""
 
+import contextlib
 import http.client
+import os
 import statistics
 import time
 
 import machine
 from processes import Failure
-from targets import BACKEND_PORTS, Steering
+from steering import by_cpu
+from targets import BACKEND_PORTS, FRESH_PORT, RingwayEpoll, RingwayUring, Steering
 
 #: Connections of the idle scenario: two descriptors each in a balancer, and 20,000 are the limit on many machines.
 IDLE_CONNECTIONS = 9000
@@ -289,9 +292,10 @@ def _wait_for(port, backend, timeout=15):
 
 
 def steering(bench):
-    """Ways to spread new connections over pinned workers: no target's, but what a worker's share and cost would be with each."""
+    """Ways to spread new connections over a pinned worker for each CPU: what a worker's share and cost are with each."""
+    place = bench.all_targets[0].place
     ways = [
-        Steering(bench.all_targets[0].place, name, title) for name, title in (
+        Steering(place, name, title) for name, title in (
             ("hash", "a listener each, by hash"), ("cpu", "a listener each, by CPU of the SYN"),
             ("shared", "one listener, emptied at a wake-up"), ("shared-1", "one listener, one at a wake-up"))]
     for clients, where in (("spread", "every CPU"), ("one", "one CPU")):
@@ -304,8 +308,29 @@ def steering(bench):
                 "latency_p50_microseconds": found["p50_microseconds"], "latency_p99_microseconds": found["p99_microseconds"]}
 
         bench.measure(
-            f"steering {clients}", f"New connections to a worker for each CPU, clients on {where} (CPU: the workers')", play, ways,
+            f"steering {clients}", f"A bare server, a worker for each CPU, clients on {where} (CPU: the workers')", play, ways,
             with_cpu=False)
+
+    cpus = len(os.sched_getaffinity(0))
+    with contextlib.ExitStack() as running:
+        teams = []
+        for kind in (RingwayUring, RingwayEpoll):
+            for way in ("hash", "cpu"):
+                team = kind(place, FRESH_PORT + 200 * len(teams), BACKEND_PORTS, f"-{way}")
+                team.name, team.title, team.workers = f"{kind.name}-{way}", f"{kind.title}, by {way}", cpus
+                team.start()
+                running.callback(team.stop)
+                if way == "cpu":
+                    by_cpu(team.process.pid, team.port)
+                teams.append(team)
+
+        def play_team(team, turn):
+            before = [worker["connectionsAccepted"] for worker in team.worker_statistics()]
+            sample = bench.clients.wrk(team, 64, bench.seconds, "/64", new_connections=True, threads=cpus)
+            accepted = [worker["connectionsAccepted"] - count for worker, count in zip(team.worker_statistics(), before)]
+            return sample | {"busiest_share": max(accepted) / max(1, sum(accepted))}
+
+        bench.measure("steering ringway", f"Ringway with {cpus} workers, a connection for each request, steered from outside", play_team, teams)
 
 
 ALL = {

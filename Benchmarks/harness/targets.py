@@ -10,6 +10,8 @@ from processes import Failure, ask_socket, find, is_listening, need, wait_until_
 BACKEND_PORTS = [9001, 9002, 9003]
 BULK_BACKEND = 5201
 STEERING_PORT = 9031
+#: Instances that a scenario starts for itself.
+FRESH_PORT = 10_001
 
 _PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
 
@@ -130,6 +132,7 @@ class Direct(Target):
 class Ringway(Target):
     is_ours = True
     engine = ""
+    workers = 1
 
     @classmethod
     def version(cls, tools):
@@ -139,11 +142,14 @@ class Ringway(Target):
         self.config = self._configuration()
         self.socket = os.path.join(self.place.folder, f"{self.instance}.sock")
         return [
-            self.place.tools.ringway, "run", "--engine", self.engine, "--workers", "1", "--pin", "off",
-            "--admin-socket", self.socket, self.config]
+            self.place.tools.ringway, "run", "--engine", self.engine, "--workers", str(self.workers),
+            "--pin", "off" if self.workers == 1 else "on", "--admin-socket", self.socket, self.config]
+
+    def worker_statistics(self):
+        return json.loads(ask_socket(self.socket, "/api/v1/stats"))["workers"]
 
     def counters(self):
-        workers = json.loads(ask_socket(self.socket, "/api/v1/stats"))["workers"]
+        workers = self.worker_statistics()
         return {name: sum(worker.get(name) or 0 for worker in workers) for name in ("systemCalls", "allocations")}
 
     def replace_backends(self, backends):
