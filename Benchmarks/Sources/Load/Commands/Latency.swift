@@ -5,7 +5,8 @@ struct Latency: ParsableCommand {
         abstract: "Open loop: sends requests when they are due, and measures from then.",
         discussion: """
             The moments are fixed beforehand by --seed, so that every target meets the same ones. A request that finds no connection \
-            idle waits, and its latency counts from the moment it was due. Failed requests are not in the latencies.
+            idle waits, and its latency counts from the moment it was due, until the kernel got the response. Failed requests are not in \
+            the latencies.
             """)
 
     @OptionGroup var target: TargetOptions
@@ -42,7 +43,7 @@ struct Latency: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Requests are due at multiples of this, several at once, and the kernel says when responses came: for high rates.",
+            "Requests are due, and responses read, at multiples of this, several at once: few wake-ups, for high rates.",
             valueName: "microseconds"))
     var gather = 0.0
 

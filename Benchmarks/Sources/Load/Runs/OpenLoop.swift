@@ -1,4 +1,5 @@
-/// Sends requests when they are due, whatever the target does, and measures each from the moment it was due.
+/// Sends requests when they are due, whatever the target does, and measures each from the moment it was due to that at which the
+/// kernel got its response.
 ///
 /// A request that finds no connection free waits in line, and its wait counts: a client that sends less while the target is slow
 /// would leave out the very times that matter (coordinated omission).
@@ -18,8 +19,8 @@ final class OpenLoop {
         var connectionPerRequest = false
         /// How long before a request is due the loop stops sleeping and asks again and again. Sleeping ends some 30 us late.
         var spinSeconds = 0.0
-        /// Requests are due, and responses read, at multiples of this; the kernel says when each response came. 0: the loop wakes up for
-        /// each request and for each response, which costs more than both.
+        /// Requests are due, and responses read, at multiples of this. 0: the loop wakes up for each request and for each response,
+        /// which costs more than both.
         var gatherSeconds = 0.0
     }
 
@@ -45,7 +46,7 @@ final class OpenLoop {
         self.settings = settings
         connections = Connections(
             target, path: settings.path, count: settings.connections, closesEach: settings.connectionPerRequest,
-            stampsArrivals: settings.gatherSeconds > 0)
+            stampsArrivals: true)
         schedule = Schedule(
             rate: settings.rate, arrivals: settings.arrivals, seed: settings.seed,
             endNanoseconds: nanoseconds(settings.warmUpSeconds + settings.seconds), gatherNanoseconds: nanoseconds(settings.gatherSeconds))
@@ -76,12 +77,12 @@ final class OpenLoop {
                 // Each at once: the one after it may be due by the time this one is written.
                 dispatch()
             }
-            let gathers = settings.gatherSeconds > 0 && nextDue != nil
-            if gathers { receive(untilNanoseconds: 0) }
+            // Before any time is over: what has come by now has not been looked at since the last gathering.
+            if settings.gatherSeconds > 0 { receive(untilNanoseconds: 0) }
             expire(now)
             let expiry = log.oldestNanoseconds.map { $0 + timeout } ?? .max
             let awake = nextDue.map { $0 - nanoseconds(settings.spinSeconds) } ?? .max
-            if gathers {
+            if settings.gatherSeconds > 0, nextDue != nil {
                 Clock.sleep(untilNanoseconds: min(awake, log.isEmpty ? .max : nextGathering(now)))
             } else if min(awake, expiry) < .max {
                 receive(untilNanoseconds: min(awake, expiry))
