@@ -13,7 +13,8 @@ from targets import BACKEND_PORTS, FRESH_PORT, RingwayEpoll, RingwayUring, Steer
 
 #: Connections of the idle scenario: two descriptors each in a balancer, and 20,000 are the limit on many machines.
 IDLE_CONNECTIONS = 9000
-#: The open loops of `latency`: requests are due at multiples of these microseconds, and connections that may carry them.
+#: The open loops of `latency`: requests are due at multiples of these microseconds (with 100 wake-ups alone fill two CPUs at half
+#: load), and connections that may carry them.
 GATHER_MICROSECONDS = 200
 LATENCY_CONNECTIONS = 64
 #: A client that is busier than this, or this late, measures itself.
