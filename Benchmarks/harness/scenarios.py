@@ -67,21 +67,20 @@ def connections(bench):
 def latency(bench):
     """Open loop at 30, 50 and 70 % of HAProxy's maximum, or of the slowest target's where HAProxy is not played."""
     maxima = {}
-    for target in bench.targets:
+    for target in [target for target in bench.targets if target.name == "haproxy"] or bench.targets:
         bench.say(f"latency: maximum of {target.title}")
         try:
-            sample = bench.clients.closed(target, LATENCY_CONNECTIONS, 20_000 if bench.quick else 50_000)
-            maxima[target.name] = sample["operations"] / sample["seconds"]
+            samples = [bench.clients.closed(target, LATENCY_CONNECTIONS, 20_000) for _ in range(5)]
+            maxima[target.title] = statistics.median(sample["operations"] / sample["seconds"] for sample in samples)
         except Failure as failure:
             bench.lose("latency", target, failure)
     if not maxima:
         return
-    base = "haproxy" if "haproxy" in maxima else min(maxima, key=maxima.get)
-    of = next(target.title for target in bench.targets if target.name == base)
+    slowest = min(maxima, key=maxima.get)
     for share in (30, 50, 70):
-        rate = maxima[base] * share / 100
+        rate = maxima[slowest] * share / 100
         name = f"latency {share}%"
-        title = f"Latency at {rate:,.0f} requests/s, open loop ({share} % of the maximum of {of} with the same client)"
+        title = f"Latency at {rate:,.0f} requests/s, open loop ({share} % of the maximum of {slowest} with the same client)"
         if reason := _client_is_bottleneck(bench, rate):
             bench.refuse(name, title, reason)
             continue
