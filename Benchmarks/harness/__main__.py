@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+import aims
 import machine
 import report
 import scenarios
@@ -26,10 +27,13 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="Scripts/bench", description="Measures Ringway beside its peers on loopback, in network namespaces of its own, round by round.",
         epilog="A run of everything (no scenario, no --target, no --quick) also writes Benchmarks/REPORT.md and README's table.")
-    parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", help=f"what to measure (default: all): {', '.join(scenarios.ALL)}")
-    parser.add_argument("--quick", action="store_true", help="three rounds of a second: a look, not a measurement (under ten minutes)")
+    parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", help=f"what to measure (default: all but {scenarios.ON_REQUEST[0]}): {', '.join(scenarios.ALL)}")
+    parser.add_argument("--quick", action="store_true", help="three rounds of a second: a look, not a measurement (about twelve minutes)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds; each target is played once in each (default 5)")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of one play (default 3)")
+    parser.add_argument(
+        "--idle-wait", type=float, default=10, metavar="S",
+        help="how long the connections of idle are left alone before memory is read (default 10)")
     parser.add_argument(
         "--target", action="append", default=[], metavar="NAME", nargs="+",
         help=f"what to measure it with (default: all): {', '.join(kind.name for kind in targets.ALL)}")
@@ -48,6 +52,8 @@ def arguments():
     given.seconds = given.seconds or (1 if given.quick else 3)
     if not 1 <= given.rounds <= 1000:
         parser.error("--rounds must be from 1 to 1000")
+    if not 1 <= given.idle_wait <= 600:
+        parser.error("--idle-wait must be from 1 to 600")
     if not 0.5 <= given.seconds <= 600:
         parser.error("--seconds must be from 0.5 to 600")
     return given
@@ -66,11 +72,11 @@ def main():
     raise_file_limit()
     folder = tempfile.mkdtemp(prefix="ringway-bench-")
     processes = Processes(folder)
-    bench = Bench(processes, folder, tools, given.target, given.rounds, given.seconds, given.quick)
+    bench = Bench(processes, folder, tools, given.target, given.rounds, given.seconds, given.quick, given.idle_wait)
     began = time.monotonic()
     try:
         bench.start()
-        chosen = given.scenarios or list(scenarios.ALL)
+        chosen = given.scenarios or [name for name in scenarios.ALL if name not in scenarios.ON_REQUEST]
         document = _document(bench, given)
         for name in chosen:
             known = len(bench.results)
@@ -78,6 +84,7 @@ def main():
             for result in bench.results[known:]:
                 print(report.to_terminal(result), flush=True)
             document |= {"scenarios": bench.results, "clients": [runs[0] for runs in bench.clients.commands.values()]}
+            document["aims"] = aims.check(bench.results)
             document["minutes"] = round((time.monotonic() - began) / 60, 1)
             _write_json(document, given.json)
         _close(document, given)
@@ -116,6 +123,8 @@ def _write_json(document, path):
 
 
 def _close(document, given):
+    if told := report.aims_to_terminal(document["aims"]):
+        print(told)
     wrong = report.headline_of_errors(document["scenarios"])
     for line in wrong:
         print(f"ERROR {line}")

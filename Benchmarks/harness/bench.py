@@ -9,25 +9,25 @@ import machine
 import targets as all_of
 from clients import Clients
 from processes import Failure, Namespace, enter, last_words
-from targets import BACKEND_PORTS, Place
+from targets import BACKEND_PORTS, FRESH_PORT, Place
 
 #: The first port of the targets; each has one, and one a hundred above for bulk.
 FIRST_PORT = 7001
-#: Instances that a scenario starts for itself.
-FRESH_PORT = 10_001
 
 
 class Bench:
     """
     - rounds: each target is played once in each.
     - seconds: length of one play.
+    - idle_wait: how long the connections of `idle` have been idle when it looks at memory.
     """
 
-    def __init__(self, processes, folder, tools, chosen, rounds, seconds, quick):
+    def __init__(self, processes, folder, tools, chosen, rounds, seconds, quick, idle_wait=10):
         self.processes = processes
         self.rounds = rounds
         self.seconds = seconds
         self.quick = quick
+        self.idle_wait = idle_wait
         self.clients = Clients(processes, tools.load)
         self.tools = tools
         self.results = []
@@ -35,7 +35,8 @@ class Bench:
         self._chosen = chosen
         self._folder = folder
         self._fresh = 0
-        #: What is measured.
+        #: What is measured, and what of it takes requests: the others are for bulk only.
+        self.played = []
         self.targets = []
         #: The same and `direct`, which checks the client even where it is not asked for.
         self.all_targets = []
@@ -63,11 +64,13 @@ class Bench:
             if reason is None:
                 self.all_targets.append(target)
                 if asked:
-                    self.targets.append(target)
+                    self.played.append(target)
+                    if target.takes_requests:
+                        self.targets.append(target)
             else:
                 self.left_out[kind.name] = reason
                 print(f"without {kind.title}: {reason}", file=sys.stderr)
-        if not self.targets:
+        if not self.played:
             raise Failure("no target runs here")
 
     def _places(self):
@@ -111,12 +114,13 @@ class Bench:
             finally:
                 Namespace.join_file(home)
 
-    def measure(self, name, title, play, targets=None, rounds=None, with_cpu=True, errors_are_figures=False):
+    def measure(self, name, title, play, targets=None, rounds=None, with_cpu=True, errors_are_figures=False, relate=None):
         """Plays one client against each target in each round, in an order that rotates, and keeps the figures.
 
         - play: called with a target and the round's number; returns a sample.
         - with_cpu: whether CPU time per operation means anything here.
         - errors_are_figures: whether failed requests are what is measured, and not a fault of the run.
+        - relate: called with each round's samples, by target, to add figures that need those of another target.
         """
         targets = self.targets if targets is None else targets
         rounds = rounds or self.rounds
@@ -133,6 +137,8 @@ class Bench:
                 except Failure as failure:
                     failures[target.name] = str(failure)
                     self.lose(name, target, failure)
+        for turn in samples if relate else ():
+            relate(turn)
         summary = figures.summarise(samples)
         self.results.append({
             "name": name,
@@ -215,4 +221,4 @@ class Bench:
         return {
             target.name: " ".join(os.path.basename(word) if index == 0 else word.replace(self._folder, "FOLDER")
                                   for index, word in enumerate(target.process.args[len(enter(target.place.namespace)):]))
-            for target in self.targets if target.process}
+            for target in self.played if target.process}

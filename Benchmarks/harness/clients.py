@@ -19,10 +19,10 @@ class Clients:
         self._load = load_tool
         self.commands = {}
 
-    def wrk(self, target, connections, seconds, path, new_connections=False):
+    def wrk(self, target, connections, seconds, path, new_connections=False, threads=1):
         """Closed loop: as many requests as the three processes manage between them. Takes whole seconds."""
         seconds = max(1, round(seconds))
-        command = [need("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", *(["-H", "Connection: close"] if new_connections else [])]
+        command = [need("wrk"), f"-t{threads}", f"-c{connections}", f"-d{seconds}s", *(["-H", "Connection: close"] if new_connections else [])]
         output, cpu = self._run("wrk", target, command + [f"http://127.0.0.1:{target.port}{path}"], seconds)
         ran = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", output)
         if not ran:
@@ -61,9 +61,24 @@ class Clients:
     def iperf3_result(self, process, seconds):
         return self._iperf3_sample(self._wait_for("iperf3", process, seconds), 0)
 
-    def latency(self, target, rate, connections, seconds, seed=1):
-        """Open loop: requests are due at times fixed beforehand, and their latency counts from then."""
-        output, _ = self._run("ringway-load latency", target, self._latency_command(target, rate, connections, seconds, seed), seconds)
+    def closed(self, target, connections, requests):
+        """Closed loop with the client of the open loops: the rate that they are a share of."""
+        command = [
+            self._load, "closed", "--target", f"127.0.0.1:{target.port}", "--connections", str(connections), "--requests", str(requests),
+            "--path", "/64"]
+        output, _ = self._run("ringway-load closed", target, command, requests / 1000)
+        found = json.loads(output)
+        return {
+            "operations": found["completed"], "seconds": found["seconds"],
+            "errors": {kind: count for kind, count in found["errors"].items() if count}}
+
+    def latency(self, target, rate, connections, seconds, seed=1, gather=0):
+        """Open loop: requests are due at times fixed beforehand, and their latency counts from then.
+
+        - gather: microseconds; requests are due at multiples of it, which makes the client cheap enough for high rates.
+        """
+        command = self._latency_command(target, rate, connections, seconds, seed) + (["--gather", str(gather)] if gather else [])
+        output, _ = self._run("ringway-load latency", target, command, seconds)
         return self._latency_sample(output)
 
     def latency_beside(self, target, rate, connections, seconds, seed=1):

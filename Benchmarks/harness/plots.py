@@ -73,7 +73,7 @@ def percentiles(scenario):
 def _colour(target):
     if target["name"].startswith("ringway"):
         return _OURS
-    return _YARDSTICKS if target["name"] in ("direct", "reference") else _OTHERS
+    return _YARDSTICKS if target["name"].startswith(("direct", "reference")) else _OTHERS
 
 
 def _text(x, y, words, anchor="start", weight="normal"):

@@ -2,6 +2,7 @@
 
 import os
 
+import aims
 import figures
 import plots
 
@@ -20,6 +21,8 @@ COLUMNS = [
     ("stream_bytes_per_second", "stream GB/s", "{:.2f}", 1e-9),
     ("memory_bytes_per_connection", "user B/conn.", "{:,.0f}", 1),
     ("kernel_memory_bytes_per_connection", "kernel B/conn.", "{:,.0f}", 1),
+    ("kernel_memory_own_bytes_per_connection", "own kernel B/conn.", "{:,.0f}", 1),
+    ("kernel_memory_own_at_first_bytes_per_connection", "own, after 1 s", "{:,.0f}", 1),
     ("wakeups_per_second", "wake-ups/s", "{:.0f}", 1),
     ("change_p50_milliseconds", "p50 ms", "{:.1f}", 1),
     ("change_maximum_milliseconds", "max ms", "{:.1f}", 1),
@@ -27,6 +30,9 @@ COLUMNS = [
     ("recovery_seconds", "last failure after s", "{:.1f}", 1),
     ("system_calls_per_operation", "syscalls/request", "{:.2f}", 1),
     ("allocations_per_operation", "allocs/request", "{:.3f}", 1),
+    ("busiest_share", "busiest worker", "{:.0%}", 1),
+    ("busiest_slice_share", "in 50 ms", "{:.0%}", 1),
+    ("accepts_in_vain_per_operation", "accepts in vain", "{:.2f}", 1),
     ("client_cpu_share", "client CPU", "{:.0%}", 1),
     ("backend_cpu_share", "backend CPU", "{:.0%}", 1),
 ]
@@ -41,7 +47,7 @@ LEADS = [
 COMPARED = [
     "cpu_microseconds_per_operation", "cpu_seconds_per_gigabyte", "machine_cpu_microseconds_per_operation", "machine_cpu_seconds_per_gigabyte",
     "operations_per_second", "bytes_per_second", "latency_p50_microseconds", "latency_p99_microseconds", "latency_p99_9_microseconds",
-    "memory_bytes_per_connection", "kernel_memory_bytes_per_connection", "change_p50_milliseconds", "failed"]
+    "memory_bytes_per_connection", "kernel_memory_own_bytes_per_connection", "change_p50_milliseconds", "failed"]
 
 #: The table at the top: scenario, figure, heading. Of several with one figure the first that was measured.
 HEADLINE = [
@@ -149,14 +155,24 @@ def where_we_lose(results):
 def to_terminal(scenario):
     if "refused" in scenario:
         return f"\n{scenario['title']}\n  not measured: {scenario['refused']}\n"
-    table = rows(scenario)
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = [f"\n{scenario['title']}"]
-    for row in table:
-        lines.append("  " + "  ".join(
-            word.ljust(width) if index == 0 else word.rjust(width) for index, (word, width) in enumerate(zip(row, widths))))
+    lines = [f"\n{scenario['title']}", *_aligned(rows(scenario))]
+    lines += [f"  {line}" for line in scenario.get("notes", [])]
     lines += [f"  {name} is out: {reason}" for name, reason in scenario["failures"].items()]
     return "\n".join(lines) + "\n"
+
+
+def aims_to_terminal(checked):
+    """Empty where the run has to do with none."""
+    table = aims.rows(checked)
+    return "\n".join(["\nAims", *_aligned(table, left=3), f"  {aims.left_out(checked)}"]) + "\n" if len(table) > 1 else ""
+
+
+def _aligned(table, left=1):
+    """Lines with the words of a column below each other, the first few columns to the left."""
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return [
+        "  " + "  ".join(word.ljust(width) if index < left else word.rjust(width) for index, (word, width) in enumerate(zip(row, widths)))
+        for row in table]
 
 
 def headline(document):
@@ -192,6 +208,7 @@ def _markdown_table(table):
 def to_markdown(document, plot_names):
     machine = document["machine"]
     wrong = headline_of_errors(document["scenarios"])
+    checked = aims.check(document["scenarios"])
     parts = [
         "# Benchmark report",
         f"Written by `{document['command']}` on {document['date']}. Medians over paired rounds, with minimum and maximum in brackets; a ratio is that "
@@ -206,6 +223,10 @@ def to_markdown(document, plot_names):
         "\n".join(f"- {line}" for line in wrong),
         "## Headline",
         headline(document),
+        "## Aims",
+        "What the TCP path is to reach. The median decides; a ratio is that of the pairs.",
+        _markdown_table(aims.rows(checked)),
+        aims.left_out(checked),
         "## Where we lose",
         _losses(document["scenarios"]),
     ]
@@ -216,6 +237,7 @@ def to_markdown(document, plot_names):
             continue
         parts.append(f"`Scripts/bench {scenario['name'].split()[0]}`: {scenario['rounds']} rounds of {scenario['seconds']:g} s.")
         parts.append(_markdown_table(rows(scenario)))
+        parts += scenario.get("notes", [])
         parts += [f"{name} is out: {reason}" for name, reason in scenario["failures"].items()]
         parts += [f"![{scenario['title']}](report/{name})" for name in plot_names.get(scenario["name"], [])]
     parts += [

@@ -1,15 +1,22 @@
 """What is measured. Each scenario asks the bench to play one client against every target, round by round."""
 
+import contextlib
 import http.client
+import os
 import statistics
 import time
 
 import machine
 from processes import Failure
-from targets import BACKEND_PORTS
+from steering import by_cpu
+from targets import BACKEND_PORTS, FRESH_PORT, RingwayEpoll, RingwayUring, Steering
 
 #: Connections of the idle scenario: two descriptors each in a balancer, and 20,000 are the limit on many machines.
 IDLE_CONNECTIONS = 9000
+#: The open loops of `latency`: requests are due at multiples of these microseconds (with 100 wake-ups alone fill two CPUs at half
+#: load), and connections that may carry them.
+GATHER_MICROSECONDS = 200
+LATENCY_CONNECTIONS = 64
 #: A client that is busier than this, or this late, measures itself.
 CLIENT_SHARE_MAX = 0.7
 SEND_LAG_MAX_MICROSECONDS = 500
@@ -58,13 +65,13 @@ def connections(bench):
 
 
 def latency(bench):
-    """Open loop at 30, 50 and 70 % of what the slowest target manages."""
+    """Open loop at 30, 50 and 70 % of HAProxy's maximum, or of the slowest target's where HAProxy is not played."""
     maxima = {}
-    for target in bench.targets:
+    for target in [target for target in bench.targets if target.name == "haproxy"] or bench.targets:
         bench.say(f"latency: maximum of {target.title}")
         try:
-            sample = bench.clients.wrk(target, 64, min(bench.seconds, 2), "/64")
-            maxima[target.title] = sample["operations"] / sample["seconds"]
+            samples = [bench.clients.closed(target, LATENCY_CONNECTIONS, 20_000) for _ in range(5)]
+            maxima[target.title] = statistics.median(sample["operations"] / sample["seconds"] for sample in samples)
         except Failure as failure:
             bench.lose("latency", target, failure)
     if not maxima:
@@ -73,30 +80,36 @@ def latency(bench):
     for share in (30, 50, 70):
         rate = maxima[slowest] * share / 100
         name = f"latency {share}%"
-        title = f"Latency at {rate:,.0f} requests/s, open loop ({share} % of the maximum of {slowest}, the slowest)"
+        title = f"Latency at {rate:,.0f} requests/s, open loop ({share} % of the maximum of {slowest} with the same client)"
         if reason := _client_is_bottleneck(bench, rate):
             bench.refuse(name, title, reason)
             continue
-        bench.measure(
-            name, title,
-            lambda target, turn, rate=rate: bench.clients.latency(target, rate, 64, bench.seconds, seed=turn + 1))
+        bench.measure(name, title, lambda target, turn, rate=rate: _open_loop(bench, target, rate, bench.seconds, turn + 1))
+
+
+def _open_loop(bench, target, rate, seconds, seed):
+    return bench.clients.latency(target, rate, LATENCY_CONNECTIONS, seconds, seed, GATHER_MICROSECONDS)
 
 
 def _client_is_bottleneck(bench, rate):
     direct = next((target for target in bench.all_targets if target.name == "direct"), None)
     if direct is None:
         return None
-    sample = bench.clients.latency(direct, rate, 64, 1)
-    if sample["client_cpu_share"] > CLIENT_SHARE_MAX:
-        return f"the client alone takes {sample['client_cpu_share']:.0%} of a CPU at this rate"
-    if sample["send_lag_p99_microseconds"] > SEND_LAG_MAX_MICROSECONDS:
-        return f"the client sends one request in a hundred {sample['send_lag_p99_microseconds']:.0f} us late at this rate"
+    # The best of three: what else a shared machine does for a moment is no bottleneck.
+    samples = [_open_loop(bench, direct, rate, 1, seed=turn + 1) for turn in range(3)]
+    share = min(sample["client_cpu_share"] for sample in samples)
+    if share > CLIENT_SHARE_MAX:
+        return f"the client alone takes {share:.0%} of a CPU at this rate"
+    # Nothing was sent in time where a request was always waiting before.
+    lag = min(sample["send_lag_p99_microseconds"] or float("inf") for sample in samples)
+    if lag > SEND_LAG_MAX_MICROSECONDS:
+        return f"the client sends one request in a hundred {lag:.0f} us late at this rate"
     return None
 
 
 def bulk(bench):
     """Bytes through one port: 1 and 8 streams, each way."""
-    targets = [target for target in bench.targets if target.takes_bulk]
+    targets = [target for target in bench.played if target.takes_bulk]
     for streams in (1, 8):
         for reverse in (False, True):
             way = "down" if reverse else "up"
@@ -113,30 +126,64 @@ def idle(bench):
         try:
             bench.clients.release(bench.clients.hold(fresh, 8)[0])
             time.sleep(0.3)
-            resident, kernel = machine.resident_bytes(fresh.pids()), machine.kernel_bytes()
+            resident, before = machine.resident_bytes(fresh.pids()), machine.slabs()
             process, opened = bench.clients.hold(fresh, IDLE_CONNECTIONS)
             try:
-                # Slabs settle: the kernel frees in batches.
+                held = max(1, opened["held"])
+                # The kernel frees in batches.
                 time.sleep(1)
-                wakeups = machine.wakeups(fresh.pids())
+                at_first = _growth(before, machine.slabs(), held)
+                # A balancer may do something about a connection that has been idle for a while.
+                time.sleep(max(0.0, bench.idle_wait - 1))
+                slabs = _growth(before, machine.slabs(), held)
                 sample = {
                     "operations": opened["held"], "seconds": 0, "errors": {k: n for k, n in opened["errors"].items() if n},
-                    "memory_bytes_per_connection": (machine.resident_bytes(fresh.pids()) - resident) / max(1, opened["held"]),
-                    "kernel_memory_bytes_per_connection": (machine.kernel_bytes() - kernel) / max(1, opened["held"]),
+                    "kernel_memory_bytes_per_connection": sum(slabs.values()), "slabs": slabs, "slabs_at_first": at_first,
                 }
-                time.sleep(1)
-                sample["wakeups_per_second"] = machine.wakeups(fresh.pids()) - wakeups
-                if not fresh.pids():
-                    del sample["memory_bytes_per_connection"], sample["wakeups_per_second"]
+                if fresh.pids():
+                    sample["memory_bytes_per_connection"] = (machine.resident_bytes(fresh.pids()) - resident) / held
+                    wakeups = machine.wakeups(fresh.pids())
+                    time.sleep(1)
+                    sample["wakeups_per_second"] = machine.wakeups(fresh.pids()) - wakeups
                 return sample
             finally:
                 bench.clients.release(process)
         finally:
             fresh.stop()
 
-    bench.measure(
-        "idle", f"{IDLE_CONNECTIONS:,} idle connections (kernel memory: client, balancer and backend together)", play,
-        rounds=1 if bench.quick else min(bench.rounds, 3), with_cpu=False)
+    caches = {}
+
+    def relate(turn):
+        """Takes off what client and backend have in the kernel: with `direct` there is nothing else."""
+        for name, sample in turn.items():
+            if name == "direct" or "direct" not in turn:
+                continue
+            own = _growth(turn["direct"]["slabs"], sample["slabs"], 1)
+            at_first = _growth(turn["direct"]["slabs_at_first"], sample["slabs_at_first"], 1)
+            sample["kernel_memory_own_bytes_per_connection"] = sum(own.values())
+            sample["kernel_memory_own_at_first_bytes_per_connection"] = sum(at_first.values())
+            caches.setdefault(name, []).append(own)
+
+    # A namespace's backend is the same for all targets in it, and so is what `direct` takes.
+    targets = [target for target in bench.all_targets if target.takes_requests]
+    result = bench.measure(
+        "idle",
+        f"{IDLE_CONNECTIONS:,} connections, idle for {bench.idle_wait:g} s (kernel: client, balancer and backend; own: without direct's)",
+        play, targets, rounds=1 if bench.quick else min(bench.rounds, 3), with_cpu=False, relate=relate)
+    result["notes"] = [f"{target['title']}, own kernel bytes by cache: {_largest(caches[target['name']])}."
+                       for target in result["targets"] if target["name"] in caches]
+
+
+def _growth(before, after, over):
+    """By cache; small changes are the machine's."""
+    grown = {name: (after.get(name, 0) - before.get(name, 0)) / over for name in before.keys() | after.keys()}
+    return {name: growth for name, growth in grown.items() if abs(growth) >= 1}
+
+
+def _largest(rounds, count=8):
+    medians = {name: statistics.median(found.get(name, 0) for found in rounds) for name in set().union(*rounds)}
+    largest = sorted((name for name in medians if abs(medians[name]) >= 8), key=lambda name: -abs(medians[name]))[:count]
+    return ", ".join(f"{name} {medians[name]:,.0f}" for name in largest) or "none"
 
 
 def fairness(bench):
@@ -244,8 +291,52 @@ def _wait_for(port, backend, timeout=15):
     raise Failure(f"the endpoint on port {backend} was not reached within {timeout} s of the change")
 
 
+def steering(bench):
+    """Ways to spread new connections over a pinned worker for each CPU: what a worker's share and cost are with each."""
+    place = bench.all_targets[0].place
+    ways = [
+        Steering(place, name, title) for name, title in (
+            ("hash", "a listener each, by hash"), ("cpu", "a listener each, by CPU of the SYN"),
+            ("shared", "one listener, emptied at a wake-up"), ("shared-1", "one listener, one at a wake-up"))]
+    for clients, where in (("spread", "every CPU"), ("one", "one CPU")):
+        def play(way, turn, clients=clients):
+            found = way.play(clients, bench.seconds)
+            return {
+                "operations": found["connections"], "seconds": found["seconds"], "errors": {}, "cpu_seconds": found["cpu_seconds"],
+                "busiest_share": found["busiest_share"], "busiest_slice_share": found["busiest_slice_share"],
+                "accepts_in_vain_per_operation": found["accepts_in_vain"] / found["connections"],
+                "latency_p50_microseconds": found["p50_microseconds"], "latency_p99_microseconds": found["p99_microseconds"]}
+
+        bench.measure(
+            f"steering {clients}", f"A bare server, a worker for each CPU, clients on {where} (CPU: the workers')", play, ways,
+            with_cpu=False)
+
+    cpus = len(os.sched_getaffinity(0))
+    with contextlib.ExitStack() as running:
+        teams = []
+        for kind in (RingwayUring, RingwayEpoll):
+            for way in ("hash", "cpu"):
+                team = kind(place, FRESH_PORT + 200 * len(teams), BACKEND_PORTS, f"-{way}")
+                team.name, team.title, team.workers = f"{kind.name}-{way}", f"{kind.title}, by {way}", cpus
+                team.start()
+                running.callback(team.stop)
+                if way == "cpu":
+                    by_cpu(team.process.pid, team.port)
+                teams.append(team)
+
+        def play_team(team, turn):
+            before = [worker["connectionsAccepted"] for worker in team.worker_statistics()]
+            sample = bench.clients.wrk(team, 64, bench.seconds, "/64", new_connections=True, threads=cpus)
+            accepted = [worker["connectionsAccepted"] - count for worker, count in zip(team.worker_statistics(), before)]
+            return sample | {"busiest_share": max(accepted) / max(1, sum(accepted))}
+
+        bench.measure("steering ringway", f"Ringway with {cpus} workers, a connection for each request, steered from outside", play_team, teams)
+
+
 ALL = {
     function.__name__: function
-    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change)
+    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, steering)
 }
+#: Played only when asked for: it measures the kernel, and no target.
+ON_REQUEST = ["steering"]
 

@@ -9,6 +9,9 @@ from processes import Failure, ask_socket, find, is_listening, need, wait_until_
 
 BACKEND_PORTS = [9001, 9002, 9003]
 BULK_BACKEND = 5201
+STEERING_PORT = 9031
+#: Instances that a scenario starts for itself.
+FRESH_PORT = 10_001
 
 _PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
 
@@ -53,6 +56,7 @@ class Target:
     title = ""
     #: Processes whose CPU time is the target's.
     has_process = True
+    takes_requests = True
     takes_bulk = True
     takes_other_backends = True
     is_ours = False
@@ -84,14 +88,16 @@ class Target:
 
     def start(self):
         self.process = self.place.processes.start(self.command(), self.place.namespace, name=self.instance)
-        wait_until_open(self.port, self.process, self.place.namespace, self.place.processes)
-        if self.takes_bulk:
-            wait_until_open(self.bulk_port, self.process, self.place.namespace, self.place.processes)
+        for port in self.ports():
+            wait_until_open(port, self.process, self.place.namespace, self.place.processes)
 
     def stop(self):
         if self.process:
             self.place.processes.stop(self.process)
             self.process = None
+
+    def ports(self):
+        return [self.port] * self.takes_requests + [self.bulk_port] * self.takes_bulk
 
     def pids(self):
         return [self.process.pid] if self.process else []
@@ -126,6 +132,7 @@ class Direct(Target):
 class Ringway(Target):
     is_ours = True
     engine = ""
+    workers = 1
 
     @classmethod
     def version(cls, tools):
@@ -135,11 +142,14 @@ class Ringway(Target):
         self.config = self._configuration()
         self.socket = os.path.join(self.place.folder, f"{self.instance}.sock")
         return [
-            self.place.tools.ringway, "run", "--engine", self.engine, "--workers", "1", "--pin", "off",
-            "--admin-socket", self.socket, self.config]
+            self.place.tools.ringway, "run", "--engine", self.engine, "--workers", str(self.workers),
+            "--pin", "off" if self.workers == 1 else "on", "--admin-socket", self.socket, self.config]
+
+    def worker_statistics(self):
+        return json.loads(ask_socket(self.socket, "/api/v1/stats"))["workers"]
 
     def counters(self):
-        workers = json.loads(ask_socket(self.socket, "/api/v1/stats"))["workers"]
+        workers = self.worker_statistics()
         return {name: sum(worker.get(name) or 0 for worker in workers) for name in ("systemCalls", "allocations")}
 
     def replace_backends(self, backends):
@@ -165,6 +175,8 @@ class RingwayEpoll(Ringway):
 class HAProxy(Target):
     name = "haproxy"
     title = "HAProxy"
+    #: Of its pipes for bulk.
+    pipe_bytes = 262_144
 
     @classmethod
     def missing(cls, tools):
@@ -187,7 +199,16 @@ class HAProxy(Target):
     def _configuration(self):
         servers = "".join(f"    server s{port} 127.0.0.1:{port}\n" for port in self.backends)
         control = "stats socket " + os.path.join(self.place.folder, f"{self.instance}.stats") + " level admin expose-fd listeners"
-        return self._render("haproxy.cfg", servers=servers, control=control if self.reloads else "")
+        return self._render("haproxy.cfg", servers=servers, control=control if self.reloads else "", pipe_bytes=self.pipe_bytes)
+
+
+class HAProxyLargePipes(HAProxy):
+    """For bulk only: with pipes as large as Ringway's."""
+
+    name = "haproxy-1mb"
+    title = "HAProxy, 1 MB pipes"
+    pipe_bytes = 1 << 20
+    takes_requests = False
 
 
 class NginxStream(Target):
@@ -312,9 +333,47 @@ class Reference(Target):
         return [self.place.tools.reference, "-p", str(self.port)]
 
 
-ALL = [Direct, RingwayUring, RingwayEpoll, HAProxy, NginxStream, Envoy, KernelNAT, Reference]
+class SpliceReference(Target):
+    """The bare C loop for bulk: accepts, connects, splices both ways, and nothing else."""
+
+    name = "reference-splice"
+    title = "bare C splice loop"
+    takes_requests = False
+    takes_other_backends = False
+    is_peer = False
+
+    @classmethod
+    def missing(cls, tools):
+        return None if tools.splice_reference else "it does not build"
+
+    def command(self):
+        return [self.place.tools.splice_reference, str(self.bulk_port), str(BULK_BACKEND)]
+
+
+class Steering(Target):
+    """A way to spread new connections over workers, in a program of its own: nothing runs between plays."""
+
+    has_process = False
+    takes_bulk = False
+
+    def __init__(self, place, name, title):
+        super().__init__(place, STEERING_PORT, [])
+        self.name = name
+        self.title = title
+
+    def play(self, clients, seconds):
+        """Plays it for so long, with clients on one CPU or on all of them; returns the line it prints."""
+        if not self.place.tools.steering:
+            raise Failure("Benchmarks/steering/steering.c does not build")
+        command = [self.place.tools.steering, self.name, clients, f"{seconds:g}", str(self.port)]
+        return json.loads(self.place.processes.run(command, self.place.namespace, timeout=seconds + 20))
+
+
+ALL = [Direct, RingwayUring, RingwayEpoll, HAProxy, HAProxyLargePipes, NginxStream, Envoy, KernelNAT, Reference, SpliceReference]
 
 
 def stopped(target):
     """Whether a target that should run does not any more."""
-    return target.process is not None and (target.process.poll() is not None or not is_listening(target.port, target.process.pid))
+    process = target.process
+    return process is not None and (
+        process.poll() is not None or not all(is_listening(port, process.pid) for port in target.ports()))

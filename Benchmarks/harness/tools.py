@@ -14,12 +14,15 @@ class Tools:
         - root: the checkout.
         - ringway: a program to measure in place of a release build.
         """
-        self._root = root
         self._folder = os.path.join(root, "Benchmarks", ".build")
         os.makedirs(self._folder, exist_ok=True)
         self.ringway = ringway or self._swift_build(root, os.path.join(root, ".build-release"), "ringway")
+        self.steering = self._c_program(os.path.join(root, "Benchmarks", "steering", "steering.c"), "-lpthread")
         self.load = self._swift_build(os.path.join(root, "Benchmarks"), self._folder, "ringway-load")
-        self.reference = self._reference()
+        #: The C loop that Ringway's path for requests is held against, where its source lies beside the checkout.
+        self.reference = self._c_program(
+            os.environ.get("REFERENCE", os.path.join(os.path.dirname(root), "shared", "reference", "tcp_proxy.c")), "-luring")
+        self.splice_reference = self._c_program(os.path.join(root, "Benchmarks", "peers", "splice_proxy.c"))
         self.envoy = self._envoy()
 
     def _swift_build(self, package, scratch, product):
@@ -29,15 +32,14 @@ class Tools:
         shown = subprocess.run([*command, "--show-bin-path"], check=True, capture_output=True, text=True)
         return os.path.join(shown.stdout.strip(), product)
 
-    def _reference(self):
-        """The C loop that Ringway's TCP path is held against, where its source lies beside the checkout."""
-        source = os.environ.get("REFERENCE", os.path.join(os.path.dirname(self._root), "shared", "reference", "tcp_proxy.c"))
+    def _c_program(self, source, *libraries):
+        """None where it can't be built."""
         if not os.path.exists(source) or not find("cc"):
             return None
-        program = os.path.join(self._folder, "tcp_proxy")
-        built = subprocess.run(["cc", "-O2", "-w", "-o", program, source, "-luring"], capture_output=True, text=True)
+        program = os.path.join(self._folder, os.path.basename(source).removesuffix(".c"))
+        built = subprocess.run(["cc", "-O2", "-w", "-o", program, source, *libraries], capture_output=True, text=True)
         if built.returncode != 0:
-            print(f"the C loop does not build: {built.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            print(f"{os.path.basename(source)} does not build: {built.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             return None
         return program
 

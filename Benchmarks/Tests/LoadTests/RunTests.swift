@@ -18,12 +18,14 @@ struct RunTests {
 
     // MARK: Open loop
 
-    @Test(arguments: [0, 0.000_1]) func everyScheduledRequestIsMadeAndMeasured(spinSeconds: Double) throws {
+    @Test(arguments: [(0, 0), (0.000_1, 0), (0, 0.000_2), (0.000_1, 0.000_2)])
+    func everyScheduledRequestIsMadeAndMeasured(spinSeconds: Double, gatherSeconds: Double) throws {
         let server = try TestServer(.respond(TestServer.ok))
         defer { server.stop() }
         var settings = settings(rate: 500, seconds: 0.6)
         settings.warmUpSeconds = 0.2
         settings.spinSeconds = spinSeconds
+        settings.gatherSeconds = gatherSeconds
         let figures = try OpenLoop(server.target, settings).run()
         #expect((200...400).contains(figures.scheduled))
         #expect(figures.completed == figures.scheduled && figures.failures.total == 0)
@@ -35,11 +37,12 @@ struct RunTests {
 
     /// The test that a client which waits before it sends its next request would not pass: it would see four slow responses, one for
     /// each connection, where 200 requests were due in the stall.
-    @Test func aStallIsSeenByEveryRequestThatWasDueInIt() throws {
+    @Test(arguments: [0, 0.000_2]) func aStallIsSeenByEveryRequestThatWasDueInIt(gatherSeconds: Double) throws {
         let server = try TestServer(.stall(afterNanoseconds: 500_000_000, nanoseconds: 200_000_000))
         defer { server.stop() }
         var settings = settings(rate: 1000, seconds: 1.5)
         settings.arrivals = .uniform
+        settings.gatherSeconds = gatherSeconds
         let figures = try OpenLoop(server.target, settings).run()
         #expect(figures.completed == figures.scheduled)
         #expect(figures.latency.percentile(99) > 150_000)
@@ -49,6 +52,19 @@ struct RunTests {
         #expect(figures.queuedForConnection >= 180)
         // And the client was not the one that was late.
         #expect(figures.sendLag.count(atLeastNanoseconds: 100_000_000) < 50)
+    }
+
+    /// The client reads a second after the response has come; its latency is that of the server, and no timeout is seen in it.
+    @Test func whenAResponseCameIsNotWhenTheClientReadIt() throws {
+        let server = try TestServer(.respond(TestServer.ok))
+        defer { server.stop() }
+        var settings = settings(rate: 2, seconds: 3)
+        settings.arrivals = .uniform
+        settings.gatherSeconds = 1
+        settings.timeoutSeconds = 0.9
+        let figures = try OpenLoop(server.target, settings).run()
+        #expect(figures.completed == figures.scheduled && figures.scheduled > 0, "\(figures.json.text)")
+        #expect(figures.latency.percentile(100) < 500_000)
     }
 
     @Test func aConnectionForEachRequestIsANewOne() throws {

@@ -37,6 +37,17 @@ struct ScheduleTests {
         #expect(abs(Double(gaps.count { $0 > 2 * mean }) / Double(gaps.count) - 0.1353) < 0.01)
     }
 
+    /// Never before its own moment, and late by one multiple at most: a request is not asked for before somebody wanted it.
+    @Test func gatheredRequestsAreDueAtTheNextMultiple() {
+        let alone = schedule(.poisson, seconds: 1)
+        let end: UInt64 = 1_000_000_000
+        let gathered = Array(Schedule(rate: 10_000, arrivals: .poisson, seed: 1, endNanoseconds: end, gatherNanoseconds: 200_000))
+        #expect(gathered.count > 9000 && gathered.allSatisfy { $0 % 200_000 == 0 && $0 < end })
+        #expect(zip(alone, gathered).allSatisfy { $0 < $1 && $1 - $0 <= 200_000 })
+        // Those of the last multiple would be due at the end.
+        #expect(alone.dropFirst(gathered.count).allSatisfy { $0 >= end - 200_000 })
+    }
+
     @Test func uniformGapsAreEqual() {
         let times = schedule(.uniform)
         #expect(zip(times.dropFirst(), times).allSatisfy { (99_999...100_001).contains($0 - $1) })

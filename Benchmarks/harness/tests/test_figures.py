@@ -9,6 +9,7 @@ import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import aims  # noqa: E402
 import figures  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
@@ -135,7 +136,45 @@ class Report(unittest.TestCase):
         self.assertIn("| ringway-epoll | 20.00 |", readme)
         self.assertIn("Not measured: the client is slow.", text)
         self.assertIn("## Where we lose", text)
+        self.assertIn("| CPU per request over HAProxy's | epoll | keepalive c=64 64 B | <= 1 | 1.00 (1.00-1.00) | met |", text)
         self.assertEqual(drawn, ["keepalive-c-64-64-b.svg"])
+
+
+class Aims(unittest.TestCase):
+    def test_the_median_decides_and_other_rounds_are_told(self):
+        most = aims.Aim("", "a", "s", "f", most=1.0)
+        least = aims.Aim("", "a", "s", "f", least=1.0, hoped=1.1)
+        for aim, low, middle, high, expected in (
+                (most, 0.8, 0.9, 1.0, "met"), (most, 0.8, 1.0, 1.2, "met, not in all rounds"),
+                (most, 0.9, 1.01, 1.2, "not met, not in all rounds"), (most, 1.1, 1.2, 1.3, "not met"),
+                (least, 1.0, 1.05, 1.2, "met"), (least, 1.0, 1.1, 1.2, "met, as hoped"), (least, 0.7, 0.8, 0.9, "not met"),
+                (aims.Aim("", "a", "s", "f"), 1, 2, 3, "–")):
+            self.assertEqual(aims.verdict(aim, {"minimum": low, "median": middle, "maximum": high}), expected)
+
+    def test_a_ratio_is_of_pairs_and_a_plain_figure_is_the_engine_s_own(self):
+        rounds = [
+            {"ringway-io_uring": sample(100, cpu * 0.5, systemCalls=25, allocations=0), "haproxy": sample(100, cpu)}
+            for cpu in (1e-3, 2e-3, 9e-3)]
+        checked = {(one["subject"], one["engine"]): one for one in aims.check([scenario(rounds)]) if "median" in one}
+        self.assertAlmostEqual(checked["CPU per request over HAProxy's", "ringway-io_uring"]["maximum"], 0.5)
+        self.assertEqual(checked["CPU per request over HAProxy's", "ringway-io_uring"]["verdict"], "met, as hoped")
+        self.assertEqual(checked["system calls per request", "ringway-io_uring"]["median"], 0.25)
+        self.assertEqual(checked["allocations per request", "ringway-io_uring"]["verdict"], "met")
+        # The other engine was not played, and neither was the C loop.
+        self.assertEqual({engine for _, engine in checked}, {"ringway-io_uring"})
+        self.assertNotIn(("CPU per request over the C loop's", "ringway-io_uring"), checked)
+
+    def test_what_was_not_measured_is_listed_with_the_reason(self):
+        refused = {"name": "latency 50%", "title": "Latency", "refused": "the client is slow", "rounds": 0, "failures": {}, "targets": []}
+        checked = aims.check([refused])
+        self.assertEqual({one["verdict"] for one in checked}, {"not measured"})
+        table = aims.rows(checked)
+        self.assertEqual({len(row) for row in table}, {6})
+        self.assertEqual([row[-1] for row in table[1:]], ["not measured: the client is slow"] * 2)
+        others = {aim.scenario for aim in aims.AIMS} - {"latency 50%"}
+        self.assertEqual([name for name in others if name not in aims.left_out(checked)], [])
+        self.assertNotIn("latency 50%", aims.left_out(checked))
+        self.assertIn("system calls per request (keepalive c=64 64 B on io_uring)", aims.left_out(checked))
 
 
 class Plots(unittest.TestCase):

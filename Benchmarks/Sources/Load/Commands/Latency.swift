@@ -5,7 +5,8 @@ struct Latency: ParsableCommand {
         abstract: "Open loop: sends requests when they are due, and measures from then.",
         discussion: """
             The moments are fixed beforehand by --seed, so that every target meets the same ones. A request that finds no connection \
-            idle waits, and its latency counts from the moment it was due. Failed requests are not in the latencies.
+            idle waits, and its latency counts from the moment it was due, until the kernel got the response. Failed requests are not in \
+            the latencies.
             """)
 
     @OptionGroup var target: TargetOptions
@@ -40,8 +41,18 @@ struct Latency: ParsableCommand {
             valueName: "microseconds"))
     var spin = 0.0
 
+    @Option(
+        help: ArgumentHelp(
+            "Requests are due, and responses read, at multiples of this, several at once: few wake-ups, for high rates.",
+            valueName: "microseconds"))
+    var gather = 0.0
+
     func validate() throws {
         try check("--spin", spin, in: 0...1000)
+        try check("--gather", gather, in: 0...10_000)
+        guard gather == 0 || !connectionPerRequest else {
+            throw ValidationError("--gather is for connections that stay, and not with --connection-per-request")
+        }
         try check("--rate", rate, in: 0.001...10_000_000)
         try check("--seconds", seconds, in: 0.001...86_400)
         try check("--warm-up", warmUp, in: 0...3600)
@@ -60,6 +71,7 @@ struct Latency: ParsableCommand {
         settings.path = target.path
         settings.connectionPerRequest = connectionPerRequest
         settings.spinSeconds = spin / 1e6
+        settings.gatherSeconds = gather / 1e6
         let loop = OpenLoop(target.target, settings)
         let figures = try orExit { () throws(LoadError) in try loop.run() }
         figures.json.printLine()

@@ -112,33 +112,40 @@ struct ResponseParser {
         // Most fields are told apart by their first letter.
         switch line[0] | .lowercaseBit {
         case UInt8(ascii: "c"):
-            if let value = Self.value(of: "content-length", in: line) {
+            if let value = Self.value(of: Self.contentLengthName, in: line) {
                 // Two lengths that differ would let the connection go out of step (RFC 9112, section 6.3).
                 guard let length = Self.number(line, value), contentLength == nil || contentLength == length else {
                     state = .malformed
                     return
                 }
                 contentLength = length
-            } else if let value = Self.value(of: "connection", in: line), Self.equals(line, value, "close") {
+            } else if let value = Self.value(of: Self.connectionName, in: line), Self.equals(line, value, Self.close) {
                 closesConnection = true
             }
         case UInt8(ascii: "t"):
-            if Self.value(of: "transfer-encoding", in: line) != nil { state = .malformed }
+            if Self.value(of: Self.transferEncodingName, in: line) != nil { state = .malformed }
         default:
             break
         }
     }
 
+    // As bytes: to compare with a text would make a string each time.
+    private static let version = Array("http/1.".utf8)
+    private static let contentLengthName = Array("content-length".utf8)
+    private static let transferEncodingName = Array("transfer-encoding".utf8)
+    private static let connectionName = Array("connection".utf8)
+    private static let close = Array("close".utf8)
+
     /// `HTTP/1.1 200 OK`; the reason may be missing.
     private static func status(_ line: Span<UInt8>) -> Int? {
-        guard line.count >= 12, equals(line, 0..<7, "http/1."), line[7].isDigit, line[8] == .space else { return nil }
+        guard line.count >= 12, equals(line, 0..<7, version), line[7].isDigit, line[8] == .space else { return nil }
         guard line.count == 12 || line[12] == .space, let status = number(line, 9..<12), status >= 100 else { return nil }
         return status
     }
 
     /// Where the value stands, without the white space around it, if the line is this field.
-    private static func value(of name: StaticString, in line: Span<UInt8>) -> Range<Int>? {
-        let length = name.utf8CodeUnitCount
+    private static func value(of name: [UInt8], in line: Span<UInt8>) -> Range<Int>? {
+        let length = name.count
         guard line.count > length, line[length] == UInt8(ascii: ":"), equals(line, 0..<length, name) else { return nil }
         var start = length + 1
         var end = line.count
@@ -148,11 +155,11 @@ struct ResponseParser {
     }
 
     /// Without regard to case; `word` is in small letters.
-    private static func equals(_ line: Span<UInt8>, _ range: Range<Int>, _ word: StaticString) -> Bool {
-        guard range.count == word.utf8CodeUnitCount else { return false }
-        for (offset, scalar) in word.description.utf8.enumerated() {
+    private static func equals(_ line: Span<UInt8>, _ range: Range<Int>, _ word: [UInt8]) -> Bool {
+        guard range.count == word.count else { return false }
+        for offset in word.indices {
             let byte = line[range.lowerBound + offset]
-            guard byte == scalar || byte.isCapital && byte | .lowercaseBit == scalar else { return false }
+            guard byte == word[offset] || byte.isCapital && byte | .lowercaseBit == word[offset] else { return false }
         }
         return true
     }

@@ -7,14 +7,17 @@ struct Schedule: Sequence, IteratorProtocol {
     let arrivals: Arrivals
     /// The first moment that is past the schedule.
     let endNanoseconds: UInt64
+    /// Requests are due at multiples of this: those of one such time together, at its end. 0: each at its own moment.
+    let gatherNanoseconds: UInt64
     private var random: SplitMix64
     private var now: Double = 0
 
-    init(rate: Double, arrivals: Arrivals, seed: UInt64, endNanoseconds: UInt64) {
+    init(rate: Double, arrivals: Arrivals, seed: UInt64, endNanoseconds: UInt64, gatherNanoseconds: UInt64 = 0) {
         precondition(rate > 0, "a schedule has a rate")
         self.rate = rate
         self.arrivals = arrivals
         self.endNanoseconds = endNanoseconds
+        self.gatherNanoseconds = gatherNanoseconds
         random = SplitMix64(seed: seed)
     }
 
@@ -26,7 +29,9 @@ struct Schedule: Sequence, IteratorProtocol {
         case .poisson: now -= mean * log(1 - random.nextUnit())
         }
         guard now < Double(endNanoseconds) else { return nil }
-        return UInt64(now)
+        guard gatherNanoseconds > 0 else { return UInt64(now) }
+        let due = (UInt64(now) / gatherNanoseconds + 1) * gatherNanoseconds
+        return due < endNanoseconds ? due : nil
     }
 
     enum Arrivals: String, CaseIterable {

@@ -61,7 +61,7 @@ final class ClosedLoop {
 
     private func handle(_ slot: Int, _ event: Connections.Event) {
         switch event {
-        case .completed(let status):
+        case .completed(let status, _):
             if settings.connectionPerRequest { connections.close(slot) }
             if (200..<300).contains(status) { figures.completed += 1 } else { figures.failures[.status] += 1 }
             log.settle(onSlot[slot])

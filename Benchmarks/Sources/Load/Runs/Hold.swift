@@ -43,7 +43,7 @@ final class Hold {
             guard let oldest = log.oldestNanoseconds else { continue }
             connections.wait(untilNanoseconds: oldest + timeout) { slot, event in
                 switch event {
-                case .completed(let status):
+                case .completed(let status, _):
                     pending -= 1
                     if !(200..<300).contains(status) { connections.close(slot) }
                     // A server that closes after one response leaves nothing to hold.

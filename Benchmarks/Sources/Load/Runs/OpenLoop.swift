@@ -1,4 +1,5 @@
-/// Sends requests when they are due, whatever the target does, and measures each from the moment it was due.
+/// Sends requests when they are due, whatever the target does, and measures each from the moment it was due to that at which the
+/// kernel got its response.
 ///
 /// A request that finds no connection free waits in line, and its wait counts: a client that sends less while the target is slow
 /// would leave out the very times that matter (coordinated omission).
@@ -18,6 +19,9 @@ final class OpenLoop {
         var connectionPerRequest = false
         /// How long before a request is due the loop stops sleeping and asks again and again. Sleeping ends some 30 us late.
         var spinSeconds = 0.0
+        /// Requests are due, and responses read, at multiples of this. 0: the loop wakes up for each request and for each response,
+        /// which costs more than both.
+        var gatherSeconds = 0.0
     }
 
     private let settings: Settings
@@ -41,10 +45,11 @@ final class OpenLoop {
     init(_ target: Target, _ settings: Settings) {
         self.settings = settings
         connections = Connections(
-            target, path: settings.path, count: settings.connections, closesEach: settings.connectionPerRequest)
+            target, path: settings.path, count: settings.connections, closesEach: settings.connectionPerRequest,
+            stampsArrivals: true)
         schedule = Schedule(
             rate: settings.rate, arrivals: settings.arrivals, seed: settings.seed,
-            endNanoseconds: nanoseconds(settings.warmUpSeconds + settings.seconds))
+            endNanoseconds: nanoseconds(settings.warmUpSeconds + settings.seconds), gatherNanoseconds: nanoseconds(settings.gatherSeconds))
         onSlot = [Int](repeating: -1, count: settings.connections)
         figures = OpenLoopFigures(target: target.text, rateAsked: settings.rate)
     }
@@ -72,12 +77,16 @@ final class OpenLoop {
                 // Each at once: the one after it may be due by the time this one is written.
                 dispatch()
             }
+            // Before any time is over: what has come by now has not been looked at since the last gathering.
+            if settings.gatherSeconds > 0 { receive(untilNanoseconds: 0) }
             expire(now)
-            let expiry = log.oldestNanoseconds.map { $0 + timeout }
-            let awake = nextDue.map { $0 - nanoseconds(settings.spinSeconds) }
-            guard let deadline = [awake, expiry].compactMap(\.self).min() else { break }
-            connections.wait(untilNanoseconds: deadline) { slot, event in handle(slot, event) }
-            dispatch()
+            let expiry = log.oldestNanoseconds.map { $0 + timeout } ?? .max
+            let awake = nextDue.map { $0 - nanoseconds(settings.spinSeconds) } ?? .max
+            if settings.gatherSeconds > 0, nextDue != nil {
+                Clock.sleep(untilNanoseconds: min(awake, log.isEmpty ? .max : nextGathering(now)))
+            } else if min(awake, expiry) < .max {
+                receive(untilNanoseconds: min(awake, expiry))
+            }
         }
         finish(cpuSeconds: cpuSeconds ?? Clock.cpuSeconds())
         if connections.established == 0 { throw connections.unreachable(figures.failures) }
@@ -98,6 +107,17 @@ final class OpenLoop {
     }
 
     // MARK: - Requests
+
+    private func receive(untilNanoseconds deadline: UInt64) {
+        connections.wait(untilNanoseconds: deadline) { slot, event in handle(slot, event) }
+        dispatch()
+    }
+
+    /// Connections may become free then, for requests that wait for one.
+    private func nextGathering(_ now: UInt64) -> UInt64 {
+        let length = schedule.gatherNanoseconds
+        return startNanoseconds + ((now - startNanoseconds) / length + 1) * length
+    }
 
     /// Gives waiting requests to connections, in order, as long as there are connections.
     private func dispatch() {
@@ -139,10 +159,10 @@ final class OpenLoop {
     private func handle(_ slot: Int, _ event: Connections.Event) {
         let now = Clock.nanoseconds()
         switch event {
-        case .completed(let status):
+        case .completed(let status, let arrived):
             if settings.connectionPerRequest { connections.close(slot) }
             release(slot)
-            (200..<300).contains(status) ? completed(onSlot[slot], now) : failed(onSlot[slot], .status, now)
+            (200..<300).contains(status) ? completed(onSlot[slot], arrived) : failed(onSlot[slot], .status, now)
         case .failed(let kind):
             release(slot)
             failed(onSlot[slot], kind, now)
@@ -174,7 +194,7 @@ final class OpenLoop {
         let due = log[number].beganNanoseconds
         settle(number, now)
         guard isCounted(due) else { return }
-        figures.latency.record(nanoseconds: now - due)
+        figures.latency.record(nanoseconds: now > due ? now - due : 0)
     }
 
     private func failed(_ number: Int, _ kind: FailureKind, _ now: UInt64) {
@@ -187,7 +207,7 @@ final class OpenLoop {
 
     private func settle(_ number: Int, _ now: UInt64) {
         log.settle(number)
-        lastSettledNanoseconds = now
+        lastSettledNanoseconds = max(lastSettledNanoseconds, now)
     }
 
     /// First come, first served.

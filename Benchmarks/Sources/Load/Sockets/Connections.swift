@@ -19,6 +19,7 @@ final class Connections {
     private(set) var established = 0
     private let poller = Poller()
     private let sources: [Target]
+    private let stampsArrivals: Bool
     private let request: [UInt8]
     private var slots: [Slot]
     private let buffer: UnsafeMutableRawBufferPointer
@@ -30,7 +31,7 @@ final class Connections {
         /// The connection stands and carries no request.
         case connected
         /// A response is complete. The slot is idle, or vacant if the server closes.
-        case completed(status: Int)
+        case completed(status: Int, arrivedNanoseconds: UInt64)
         /// The request, or the connect before it, failed. The slot is vacant.
         case failed(FailureKind)
         /// The peer ended a connection without a request on it. The slot is vacant.
@@ -51,10 +52,14 @@ final class Connections {
         var parser = ResponseParser()
     }
 
-    /// `source`: addresses to send from, taken in turn; none: the kernel's choice.
-    init(_ target: Target, path: String, count: Int, closesEach: Bool = false, sources: [Target] = []) {
+    /// - sources: addresses to send from, taken in turn; none: the kernel's choice.
+    /// - stampsArrivals: whether a response arrives when the kernel got its last packet, and not when it is read.
+    init(
+        _ target: Target, path: String, count: Int, closesEach: Bool = false, sources: [Target] = [], stampsArrivals: Bool = false
+    ) {
         self.target = target
         self.sources = sources
+        self.stampsArrivals = stampsArrivals
         let fields = closesEach ? "Connection: close\r\n" : ""
         request = Array("GET \(path) HTTP/1.1\r\nHost: \(target.text)\r\n\(fields)\r\n".utf8)
         slots = [Slot](repeating: Slot(), count: count)
@@ -82,6 +87,7 @@ final class Connections {
         slots[slot].state = .connecting
         slots[slot].sendsWhenConnected = sending
         set(descriptor, SOL_SOCKET, SO_LINGER, linger(l_onoff: 1, l_linger: 0))
+        if stampsArrivals { set(descriptor, SOL_SOCKET, SO_TIMESTAMPNS, Int32(1)) }
         if !sources.isEmpty, !bind(descriptor, to: sources[slot % sources.count]) { return failNow(slot, .connectFailed) }
         let result = unsafe target.withAddress { unsafe connect(descriptor, $0, $1) }
         guard result == 0 || errno == EINPROGRESS else { return failNow(slot, Self.connectFailure(errno)) }
@@ -154,7 +160,8 @@ final class Connections {
     /// Reads what there is. A read that does not fill the buffer has emptied the socket, unless it is ending: then the end follows.
     private func receive(_ slot: Int, ending: Bool) -> Event? {
         while true {
-            let count = unsafe recv(slots[slot].descriptor, buffer.baseAddress, buffer.count, 0)
+            var stamp: UInt64 = 0
+            let count = unsafe ringway_load_receive(slots[slot].descriptor, buffer.baseAddress, buffer.count, &stamp)
             if count == 0 { return ended(slot) }
             if count < 0 {
                 if errno == EAGAIN { return nil }
@@ -169,7 +176,8 @@ final class Connections {
             case .complete:
                 let status = slots[slot].parser.status
                 if ending || slots[slot].parser.closesConnection { close(slot) } else { slots[slot].state = .idle }
-                return .completed(status: status)
+                let arrived = stamp > 0 ? Clock.monotonic(fromRealtimeNanoseconds: stamp) : Clock.nanoseconds()
+                return .completed(status: status, arrivedNanoseconds: arrived)
             case .incomplete:
                 if count < Self.bufferBytes, !ending { return nil }
             }
