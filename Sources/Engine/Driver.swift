@@ -26,8 +26,14 @@ package protocol Driver: AnyObject {
     /// Opens a listening TCP socket with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY (inherited by what it accepts).
     func openListener(_ address: SocketAddress, backlog: Int32) -> Opened
 
-    /// Opens a TCP socket with TCP_NODELAY for a connect.
+    /// Opens a TCP socket with TCP_NODELAY for a connect. It withholds the ACK that ends the handshake, to send it with the first
+    /// bytes, until `stopWithholdingACK`.
     func openStream(_ family: IPAddress.Family) -> Opened
+
+    /// Ends the delay of ACKs on a connected socket; one that is held back is sent now. Without that a server that speaks first would
+    /// not hear of the connection for a while, and one that sends an answer in two pieces (and lets Nagle's algorithm have its way)
+    /// would wait 40 ms for the ACK of the first.
+    func stopWithholdingACK(_ socket: SocketID)
 
     /// Sets how the kernel watches over a stream's peer, or over the peers of what a listener accepts from now on; options that
     /// are the same in `old` cost no call.

@@ -40,6 +40,10 @@ package enum Limits {
     package static let acceptPauseNanoseconds: UInt64 = 100_000_000
     /// How long a flow waits before it asks for a descriptor, or a buffer for its header, again.
     package static let descriptorRetryNanoseconds: UInt64 = 50_000_000
+    /// How long the ACK of a handshake may wait for bytes of the client, and that of a server's first bytes for its FIN (twice that at
+    /// most).
+    package static let handshakeACKNanoseconds: UInt64 = 100_000
+    package static let answerACKNanoseconds: UInt64 = 500_000
     /// How long nothing has moved on a flow before its receives rest.
     package static let restNanoseconds: UInt64 = 10_000_000_000
     /// How often a peer is looked at that no receive would hear of.

@@ -165,6 +165,8 @@ package final class SimulatedDriver: Driver {
         return open(.fresh, place: SimulatedNetwork.noEnd, family)
     }
 
+    package func stopWithholdingACK(_ socket: SocketID) {}
+
     package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
         // As many as a real kernel is asked for.
         if liveness.keepaliveSeconds != old.keepaliveSeconds { systemCalls &+= liveness.keepaliveSeconds > 0 ? 4 : 1 }

@@ -98,6 +98,7 @@ package final class EpollDriver: Driver {
         began(sockets.openListener(address, backlog: backlog), isListener: true)
     }
     package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
+    package func stopWithholdingACK(_ socket: SocketID) { sockets.stopWithholdingACK(socket) }
     package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
         sockets.setLiveness(liveness, of: socket, inPlaceOf: old)
     }

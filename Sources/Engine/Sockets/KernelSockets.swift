@@ -80,7 +80,14 @@ struct KernelSockets: ~Copyable {
         let descriptor = openSocket(family)
         guard descriptor >= 0 else { return Opened(error: errno) }
         _ = set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        // The handshake's last ACK waits for the first bytes, and goes with them.
+        _ = set(descriptor, Int32(IPPROTO_TCP), TCP_QUICKACK, 0)
         return adopt(descriptor)
+    }
+
+    mutating func stopWithholdingACK(_ socket: SocketID) {
+        guard let descriptor = descriptor(of: socket) else { return }
+        _ = set(descriptor, Int32(IPPROTO_TCP), TCP_QUICKACK, 1)
     }
 
     /// Failures are of sockets whose peer has gone already: nobody is left to be watched.

@@ -150,6 +150,9 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// Whether the server has neither been sent a byte nor ended or said one: should it reset now, another one can take its place
     /// and the client need not know. Meaningful while established.
     package var isUntouched = false
+    /// Whether the server's socket holds ACKs back: the handshake's last for the first bytes we send, that of its first bytes for a
+    /// FIN. Meaningful while established.
+    package var withholdsACK = false
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 
@@ -270,6 +273,7 @@ extension TCPFlow {
         connectCancelled = false
         phase = .established
         isUntouched = true
+        withholdsACK = true
     }
 
     /// The attempt is over, and nothing of it is in the kernel; the server's socket is the worker's to close.

@@ -71,6 +71,7 @@ extension Worker {
         }
         if result == 0 {
             flows[slot].connected()
+            handshakes.append(token(.receiveFromServer, slot))
             flows[slot].movedAt = FlowTime.ticks(at: now)
             setLook(slot)
             return

@@ -21,7 +21,13 @@ package struct Worker: ~Copyable {
     var timers: TimerWheel
     var random: RandomSource
     /// Flows with a starved receive; old entries are told by their generation.
-    var starved: StarvedQueue
+    var starved: TokenQueue
+    /// ACKs that are held back, see `Worker+Acknowledging`.
+    var handshakes: TokenQueue
+    var answers: TokenQueue
+    /// How many of the answers have waited for a turn already, and when it ends.
+    var answersDue = 0
+    var answersTurnAt: UInt64 = 0
     var reply = WorkerReply()
     /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot.
     var addresses: FixedTable<ProxyAddresses>
@@ -73,7 +79,10 @@ package struct Worker: ~Copyable {
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
         addresses = FixedTable(zeroedCapacity: settings.flowsMax)
-        starved = StarvedQueue(capacity: settings.flowsMax * 2)
+        // Both legs of a flow may be starved.
+        starved = TokenQueue(capacity: settings.flowsMax * 2)
+        handshakes = TokenQueue(capacity: settings.flowsMax)
+        answers = TokenQueue(capacity: settings.flowsMax)
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
@@ -99,7 +108,10 @@ package struct Worker: ~Copyable {
         driver.exchange(&submissions, &completions, waitNanoseconds: wait)
         clock.advance(to: driver.monotonicNanoseconds(), waited: wait)
         readLimits()
+        let handshakesDue = handshakes.count
         for index in 0..<completions.count { handle(completions[index]) }
+        if handshakesDue > 0 { acknowledgeHandshakes(handshakesDue) }
+        if !answers.isEmpty { acknowledgeAnswers() }
         if isWoken { drainMailbox() }
         if let slot = resetSweep { resetFlows(from: slot) }
         fireTimers()
@@ -123,6 +135,8 @@ package struct Worker: ~Copyable {
         }
         // What these wait for comes without an event of their own: look again soon.
         if !starved.isEmpty || listeners.hasOpenDraining { wait = min(wait, 1_000_000) }
+        if !handshakes.isEmpty { wait = min(wait, Limits.handshakeACKNanoseconds) }
+        if !answers.isEmpty { wait = min(wait, answersTurnAt > now ? answersTurnAt - now : 0) }
         return wait
     }
 

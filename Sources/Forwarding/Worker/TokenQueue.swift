@@ -1,11 +1,11 @@
 import Engine
 
-/// Tokens of starved receives in order of arrival; a ring of fixed size. Each leg of a flow stands in it at most once while it
-/// is starved, and stale entries are few, so twice the flows is enough; should it be full, the oldest entry is taken over.
-struct StarvedQueue: ~Copyable {
+/// Tokens of flows that something is to be done for, in order of arrival; a ring of fixed size. What it is made for stands in it at
+/// most once at a time, and stale entries are few; should it be full, the oldest entry is taken over.
+struct TokenQueue: ~Copyable {
     private var tokens: FixedTable<OperationToken>
     private var head = 0
-    private var count = 0
+    private(set) var count = 0
 
     init(capacity: Int) { tokens = FixedTable(zeroedCapacity: capacity) }
 
