@@ -23,8 +23,10 @@ package protocol Driver: AnyObject {
     /// Opens a listening TCP socket with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY (inherited by what it accepts).
     func openListener(_ address: SocketAddress, backlog: Int32) -> Opened
 
-    /// Opens a TCP socket with TCP_NODELAY for a connect.
-    func openStream(_ family: IPAddress.Family) -> Opened
+    /// Opens a TCP socket with TCP_NODELAY for a connect. With a source address of the same family it is bound to that, and the port
+    /// is chosen by the connect (IP_BIND_ADDRESS_NO_PORT), so that one port serves connections to many endpoints; error
+    /// EADDRNOTAVAIL where the host has no such address. A connect that finds no port free completes with the same errno.
+    func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened
 
     /// Sets how the kernel watches over a stream's peer, or over the peers of what a listener accepts from now on; options that
     /// are the same in `old` cost no call.
@@ -62,6 +64,11 @@ package protocol Driver: AnyObject {
     ///   - completions: empty on entry. What does not fit stays for the next call.
     ///   - waitNanoseconds: 0 doesn't wait; `.max` waits for ever. Not waited when something is ready.
     func exchange(_ submissions: inout SubmissionQueue, _ completions: inout CompletionQueue, waitNanoseconds: UInt64)
+}
+
+extension Driver {
+    /// A socket that the kernel gives its address when it connects.
+    package func openStream(_ family: IPAddress.Family) -> Opened { openStream(family, from: nil) }
 }
 
 /// What a call that opens a socket came to.
