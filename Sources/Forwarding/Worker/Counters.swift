@@ -14,6 +14,7 @@ enum Column {
     static let buffersExhausted = 7
     static let staleCompletions = 8
     static let sourcesUncounted = 9
+    static let portsExhausted = 10
 
     // Rows of Service ports and of endpoints.
     static let connections = 0

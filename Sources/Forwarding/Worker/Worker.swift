@@ -17,6 +17,7 @@ package struct Worker: ~Copyable {
     var completions = CompletionQueue(capacity: Engine.Limits.completionsMax)
     var flows: FlowTable
     var listeners = ListenerTable()
+    var portShortage = PortShortage()
     var timers: TimerWheel
     var random: RandomSource
     /// Flows with a starved receive; old entries are told by their generation.

@@ -184,6 +184,7 @@ struct Statistics: Decodable {
         var buffersExhausted: UInt64
         var staleCompletions: UInt64
         var sourcesUncounted: UInt64
+        var portsExhausted: UInt64
     }
 
     struct Endpoint: Decodable {
