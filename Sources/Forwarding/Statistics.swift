@@ -13,6 +13,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var listeners: UInt64 = 0
         /// Times that accepting was paused for want of descriptors or connection slots.
         package var acceptPauses: UInt64 = 0
+        /// Buffers that hold bytes on their way.
+        package var buffersActive: UInt64 = 0
         /// Receives that found the buffer pool empty.
         package var buffersExhausted: UInt64 = 0
         package var staleCompletions: UInt64 = 0

@@ -15,6 +15,7 @@ enum Column {
     static let staleCompletions = 8
     static let sourcesUncounted = 9
     static let portsExhausted = 10
+    static let buffersActive = 11
 
     // Rows of Service ports and of endpoints.
     static let connections = 0

@@ -139,6 +139,7 @@ package struct Worker: ~Copyable {
     mutating func publishCounters() {
         counters.add(1, row: Column.workerRow, column: Column.ticks)
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
+        counters.set(UInt64(pool.capacity &- driver.receiveBuffers), row: Column.workerRow, column: Column.buffersActive)
         publishActive()
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }

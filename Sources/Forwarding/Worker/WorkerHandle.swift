@@ -112,6 +112,7 @@ final class WorkerHandle: Sendable {
         reading.connectionsActive = read(Column.active)
         reading.listeners = read(Column.listeners)
         reading.acceptPauses = read(Column.acceptPauses)
+        reading.buffersActive = read(Column.buffersActive)
         reading.buffersExhausted = read(Column.buffersExhausted)
         reading.staleCompletions = read(Column.staleCompletions)
         reading.sourcesUncounted = read(Column.sourcesUncounted)
