@@ -98,7 +98,7 @@ let package = Package(
             name: "SimulationTests",
             dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter"],
             swiftSettings: settings),
-        .executableTarget(name: "DenyUring", path: "Tests/DenyUring"),
-        .testTarget(name: "EndToEndTests", dependencies: ["CLI", "DenyUring"], swiftSettings: settings),
+        .executableTarget(name: "Deny", path: "Tests/Deny"),
+        .testTarget(name: "EndToEndTests", dependencies: ["CLI", "CLinux", "Deny"], swiftSettings: settings),
     ]
 )

@@ -26,9 +26,11 @@ package protocol Driver: AnyObject {
     /// Opens a listening TCP socket with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY (inherited by what it accepts).
     func openListener(_ address: SocketAddress, backlog: Int32) -> Opened
 
-    /// Opens a TCP socket with TCP_NODELAY for a connect. It withholds the ACK that ends the handshake, to send it with the first
-    /// bytes, until `stopWithholdingACK`.
-    func openStream(_ family: IPAddress.Family) -> Opened
+    /// Opens a TCP socket with TCP_NODELAY for a connect. With a source address of the same family it is bound to that, and the port
+    /// is chosen by the connect (IP_BIND_ADDRESS_NO_PORT), so that one port serves connections to many endpoints; error
+    /// EADDRNOTAVAIL where the host has no such address. A connect that finds no port free completes with the same errno.
+    /// It withholds the ACK that ends the handshake, to send it with the first bytes, until `stopWithholdingACK`.
+    func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened
 
     /// Ends the delay of ACKs on a connected socket; one that is held back is sent now. Without that a server that speaks first would
     /// not hear of the connection for a while, and one that sends an answer in two pieces (and lets Nagle's algorithm have its way)
@@ -72,6 +74,11 @@ package protocol Driver: AnyObject {
     ///   - completions: empty on entry. What does not fit stays for the next call.
     ///   - waitNanoseconds: 0 doesn't wait; `.max` waits for ever. Not waited when something is ready.
     func exchange(_ submissions: inout SubmissionQueue, _ completions: inout CompletionQueue, waitNanoseconds: UInt64)
+}
+
+extension Driver {
+    /// A socket that the kernel gives its address when it connects.
+    package func openStream(_ family: IPAddress.Family) -> Opened { openStream(family, from: nil) }
 }
 
 /// What a call that opens a socket came to.

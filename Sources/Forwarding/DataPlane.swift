@@ -29,6 +29,10 @@ package final class DataPlane: Sendable {
     /// Starts the workers. They listen on nothing yet.
     package init(settings: DataPlaneSettings) throws(DataPlaneError) {
         precondition(settings.workers >= 1, "at least one worker")
+        for address in settings.sourceAddresses {
+            let failure = HostLimits.probeSource(address)
+            if failure != 0 { throw DataPlaneError(BindFailure.text(errno: failure, source: address)) }
+        }
         var (name, reason) = try EngineSelection.choose(settings.engine)
         let limit: @Sendable () -> Int = { DataPlane.connectionsWithin(openFiles: HostLimits.openFiles(), workers: settings.workers) }
         connectionsMax = { min(limit(), settings.connectionsMax ?? .max) }

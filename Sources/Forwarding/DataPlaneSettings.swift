@@ -1,3 +1,4 @@
+package import Addressing
 package import Routing
 
 /// What the data plane is told at start. All limits are per process.
@@ -23,6 +24,9 @@ package struct DataPlaneSettings: Sendable {
     package var connectTimeout: Duration = .seconds(3)
     /// How long a client that owes a PROXY header may take for it.
     package var proxyHeaderTimeout: Duration = .seconds(3)
+    /// Addresses of this host that connections to endpoints are made from, at most `SourceAddresses.max` of each family; to endpoints of
+    /// a family without any, the kernel chooses.
+    package var sourceAddresses: [IPAddress] = []
     /// For Services that set none of their own.
     package var timeouts = Timeouts.standard
     /// Seed of the workers' generators; worker n uses `seed &+ n`.

@@ -46,6 +46,9 @@ package enum Limits {
     package static let answerACKNanoseconds: UInt64 = 500_000
     /// How long nothing has moved on a flow before its receives rest.
     package static let restNanoseconds: UInt64 = 10_000_000_000
+    /// Pairs of a source address and an endpoint that are known to have no port left, and how often one of them is tried again.
+    package static let portShortagesMax = 1024
+    package static let portLookNanoseconds: UInt64 = 20_000_000
     /// How often a peer is looked at that no receive would hear of.
     package static let watchNanoseconds: UInt64 = 1_000_000_000
     /// A worker that ran on for so long after its wait was over has not been running, and the time is not counted.

@@ -13,11 +13,15 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var listeners: UInt64 = 0
         /// Times that accepting was paused for want of descriptors or connection slots.
         package var acceptPauses: UInt64 = 0
+        /// Buffers that hold bytes on their way.
+        package var buffersActive: UInt64 = 0
         /// Receives that found the buffer pool empty.
         package var buffersExhausted: UInt64 = 0
         package var staleCompletions: UInt64 = 0
         /// Connections that a limit per client did not count, for want of a place in its table.
         package var sourcesUncounted: UInt64 = 0
+        /// Attempts to connect that found no port free on their source address.
+        package var portsExhausted: UInt64 = 0
 
         package init() {}
     }

@@ -79,6 +79,9 @@ package final class EndpointGroup: Sendable {
 
     package var selection: Selection { settings.selection }
 
+    /// The place of an endpoint in `endpoints`; nil when it is not in the group any more.
+    package func place(of identity: UInt64) -> Int? { endpoints.firstIndex { $0.identity == identity } }
+
     /// Whether a client's connection must begin with a header of the PROXY protocol.
     package func expectsHeader(from client: IPAddress) -> Bool {
         for index in settings.acceptsHeadersFrom.indices where settings.acceptsHeadersFrom[index].contains(client.unmapped) { return true }

@@ -131,6 +131,31 @@ struct RunCommandTests {
         #expect(command.seed == nil)
         #expect(command.workers == nil)
         #expect(command.connectionsMax == nil)
+        #expect(command.sourceAddresses.addresses == [])
+    }
+
+    @Test(arguments: [
+        ("10.0.0.5", ["10.0.0.5"]), ("10.0.0.5, fd00::5,127.0.0.9", ["10.0.0.5", "fd00::5", "127.0.0.9"]),
+        ("10.0.0.8/30", ["10.0.0.8", "10.0.0.9", "10.0.0.10", "10.0.0.11"]), ("10.0.0.8/32", ["10.0.0.8"]),
+        ("fd00::fe/127", ["fd00::fe", "fd00::ff"]),
+    ])
+    func sourceAddressesAreAddressesAndSmallRanges(text: String, addresses: [String]) throws {
+        let command = try RunCommand.parse(["80=81", "--source-addresses", text])
+        #expect(command.sourceAddresses.addresses.map(\.description) == addresses)
+    }
+
+    @Test(arguments: [
+        ("", "\"\" is neither an address nor a range"), ("10.0.0.5,", "\"\" is neither"), ("eth0", "\"eth0\" is neither"),
+        ("10.0.0.5:80", "\"10.0.0.5:80\" is neither"), ("10.0.0.9/29", "\"10.0.0.9/29\" is neither"),
+        ("10.0.0.0/27", "10.0.0.0/27 is more than 16 addresses"), ("fd00::/64", "fd00::/64 is more than 16"),
+        ("10.0.0.0/28,10.0.1.0", "At most 16 addresses of each family"), ("0.0.0.0", "0.0.0.0 is no address to connect from"),
+        ("10.0.0.5,10.0.0.4/31", "10.0.0.5 is listed twice"),
+    ])
+    func whatIsWrongWithSourceAddressesIsNamed(text: String, part: String) {
+        let error = #expect(throws: (any Error).self) { try RunCommand.parse(["80=81", "--source-addresses", text]) }
+        #expect(error.map { RunCommand.exitCode(for: $0).rawValue } == 64)
+        let message = error.map { RunCommand.fullMessage(for: $0) } ?? ""
+        #expect(message.contains(part), "\(message)")
     }
 
     @Test(arguments: ["off", "0", "0s"])

@@ -5,7 +5,7 @@ import Testing
 extension EndToEndTests {
     @Suite struct EngineChoiceTests {
         /// A command that takes io_uring from what it runs, as a container's seccomp profile does.
-        private let denied = [URL(fileURLWithPath: RunningRingway.binary).deletingLastPathComponent().appending(path: "DenyUring").path]
+        private let denied = RunningRingway.denied("uring")
 
         @Test func whereSeccompDeniesItEpollRunsAndSaysWhy() throws {
             let backend = try ScriptedBackend.named("served")

@@ -26,6 +26,8 @@ package struct Faults: Sendable {
     package var openDescriptorsExhausted = 0.0
     /// A connect is refused although somebody listens.
     package var connectRefused = 0.0
+    /// A connect finds no source port.
+    package var noSourcePort = 0.0
     /// A connect takes up to `slowConnectNanosecondsMax`.
     package var slowConnect = 0.0
     /// The network breaks a connection: both sides get ECONNRESET.
@@ -64,6 +66,7 @@ package struct Faults: Sendable {
         faults.emptyReturn = draw(0.2)
         faults.submissionsLeft = draw(0.3)
         faults.resetLosesBytes = draw(0.5)
+        faults.noSourcePort = draw(0.2)
         return faults
     }
 }

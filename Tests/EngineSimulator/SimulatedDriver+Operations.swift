@@ -45,16 +45,19 @@ extension SimulatedDriver {
         guard address.address.family == row.family else {
             return post(Completion(token: submission.token, result: -EAFNOSUPPORT), socket: UInt32(index), ends: .output)
         }
-        guard let end = network.connect(.socket, UInt32(index), from: localAddress(index), to: address) else {
+        let local = localAddress(index)
+        guard network.hasPort(from: local.address, to: address), !network.random.chance(network.faults.noSourcePort),
+            let end = network.connect(.socket, UInt32(index), from: local, to: address)
+        else {
             return post(Completion(token: submission.token, result: -EADDRNOTAVAIL), socket: UInt32(index), ends: .output)
         }
         sockets[index].place = end
     }
 
-    /// What a kernel would choose: loopback and a port of its own.
+    /// What a kernel would choose: the address it was bound to or loopback, and a port of its own.
     private func localAddress(_ index: Int) -> SocketAddress {
         let address = sockets[index].family == .ipv4 ? IPAddress.loopbackIPv4 : .loopbackIPv6
-        return SocketAddress(address, PortNumber(20_000 + index % 40_000)!)
+        return SocketAddress(sockets[index].source ?? address, PortNumber(20_000 + index % 40_000)!)
     }
 
     private func armSend(_ index: Int, _ submission: Submission) {

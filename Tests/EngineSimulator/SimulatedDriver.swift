@@ -86,6 +86,8 @@ package final class SimulatedDriver: Driver {
         /// The network's end or listener.
         var place: UInt32
         var family: IPAddress.Family
+        /// What a fresh stream was bound to.
+        var source: IPAddress?
         var isWriteShut: Bool
         var input: Pending
         var output: Pending
@@ -159,10 +161,16 @@ package final class SimulatedDriver: Driver {
         return opened
     }
 
-    package func openStream(_ family: IPAddress.Family) -> Opened {
-        systemCalls &+= 1
+    package func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened {
+        systemCalls &+= source == nil ? 1 : 3
         if network.random.chance(network.faults.openDescriptorsExhausted) { return Opened(error: EMFILE) }
-        return open(.fresh, place: SimulatedNetwork.noEnd, family)
+        if let source {
+            if source.family != family { breach("a socket is bound to an address of another family") }
+            if network.foreignAddresses.contains(source) { return Opened(error: EADDRNOTAVAIL) }
+        }
+        let opened = open(.fresh, place: SimulatedNetwork.noEnd, family)
+        if opened.error == 0 { sockets[Int(opened.socket.index)].source = source }
+        return opened
     }
 
     package func stopWithholdingACK(_ socket: SocketID) {}

@@ -81,6 +81,10 @@ package final class SimulatedNetwork {
     package var blackHoles: Set<SocketAddress> = []
     /// Addresses without a route: connects end with EHOSTUNREACH.
     package var unreachable: Set<SocketAddress> = []
+    /// Connections that can be made from one address to one address and port; nil for any number.
+    package var portsPerSource: Int?
+    /// Addresses that no socket can be bound to, for the host has not got them.
+    package var foreignAddresses: Set<IPAddress> = []
     /// Addresses that can't be listened on, each with the errno.
     package var bindErrors: [SocketAddress: Int32] = [:]
 
@@ -242,6 +246,20 @@ package final class SimulatedNetwork {
     }
 
     // MARK: - Connecting
+
+    /// Whether a port is left for one more connection.
+    func hasPort(from source: IPAddress, to remote: SocketAddress) -> Bool {
+        portsPerSource.map { connections(from: source, to: remote) < $0 } ?? true
+    }
+
+    /// Connections made from an address, to one address and port or to all, that are not closed on that side.
+    package func connections(from source: IPAddress, to remote: SocketAddress? = nil) -> Int {
+        (0..<pairsTouched).count { pair in
+            let end = ends[pair * 2]
+            let isOpen = end.phase == .connecting || end.phase == .open
+            return isOpen && end.local.address == source && (remote == nil || end.remote == remote)
+        }
+    }
 
     enum ConnectState { case pending, done, failed(Int32) }
 

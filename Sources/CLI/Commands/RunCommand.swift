@@ -43,6 +43,14 @@ struct RunCommand: AsyncParsableCommand {
         help: "Connections open at once; one beyond it is reset. (default: what the limit of open files allows; there accepting pauses)")
     var connectionsMax: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Addresses of this host that connections to endpoints are made from, by turns, and small ranges (10.0.0.8/29): at most 16 of "
+                + "each family. (default: the kernel chooses)",
+            valueName: "address,..."),
+        transform: SourceAddressesArgument.init)
+    var sourceAddresses = SourceAddressesArgument()
+
     @Option(help: "How long connections may go on after a signal to stop: 30s, 500ms, 2m.")
     var grace = DurationArgument(.seconds(30))
 
@@ -144,6 +152,7 @@ struct RunCommand: AsyncParsableCommand {
         settings.workers = workers ?? CPUAllowance.workers(allowedCPUs: allowed, quota: allowance.quota())
         settings.pinsWorkers = pin.pins(workers: settings.workers, allowedCPUs: allowed)
         settings.connectionsMax = connectionsMax
+        settings.sourceAddresses = sourceAddresses.addresses
         settings.connectAttemptTimeout = connectAttemptTimeout.duration
         settings.connectTimeout = connectTimeout.duration
         settings.proxyHeaderTimeout = proxyHeaderTimeout.duration

@@ -97,7 +97,9 @@ package final class EpollDriver: Driver {
     package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
         began(sockets.openListener(address, backlog: backlog), isListener: true)
     }
-    package func openStream(_ family: IPAddress.Family) -> Opened { began(sockets.openStream(family)) }
+    package func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened {
+        began(sockets.openStream(family, from: source))
+    }
     package func stopWithholdingACK(_ socket: SocketID) { sockets.stopWithholdingACK(socket) }
     package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
         sockets.setLiveness(liveness, of: socket, inPlaceOf: old)

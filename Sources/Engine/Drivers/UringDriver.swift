@@ -156,7 +156,7 @@ package final class UringDriver: Driver {
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 
     package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened { sockets.openListener(address, backlog: backlog) }
-    package func openStream(_ family: IPAddress.Family) -> Opened { sockets.openStream(family) }
+    package func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened { sockets.openStream(family, from: source) }
     package func stopWithholdingACK(_ socket: SocketID) { sockets.stopWithholdingACK(socket) }
     package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
         sockets.setLiveness(liveness, of: socket, inPlaceOf: old)

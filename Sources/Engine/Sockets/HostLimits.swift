@@ -26,4 +26,11 @@ package enum HostLimits {
         if address.address.family == .ipv6 { _ = unsafe setsockopt(descriptor.rawValue, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &one, size) }
         return unsafe withKernelAddress(of: address) { unsafe bind(descriptor.rawValue, $0, $1) } == 0 ? 0 : errno
     }
+
+    /// Whether connections can be made from an address: 0, or the errno.
+    package static func probeSource(_ address: IPAddress) -> Int32 {
+        let domain = address.family == .ipv4 ? AF_INET : AF_INET6
+        guard let descriptor = OwnedDescriptor(socket(domain, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)) else { return errno }
+        return unsafe withKernelAddress(of: address) { unsafe bind(descriptor.rawValue, $0, $1) } == 0 ? 0 : errno
+    }
 }

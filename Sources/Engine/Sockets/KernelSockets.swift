@@ -76,13 +76,28 @@ struct KernelSockets: ~Copyable {
         return adopt(descriptor, isListener: true)
     }
 
-    mutating func openStream(_ family: IPAddress.Family) -> Opened {
+    mutating func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened {
         let descriptor = openSocket(family)
         guard descriptor >= 0 else { return Opened(error: errno) }
         _ = set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         // The handshake's last ACK waits for the first bytes, and goes with them.
         _ = set(descriptor, Int32(IPPROTO_TCP), TCP_QUICKACK, 0)
+        if let source {
+            let failure = bindSource(descriptor, source)
+            guard failure == 0 else {
+                closeDescriptor(descriptor)
+                return Opened(error: failure)
+            }
+        }
         return adopt(descriptor)
+    }
+
+    /// Binds to an address without a port. Without the option bind(2) would take a port that no other socket has, whatever it is
+    /// connected to: 28,000 connections for an address, and not for each endpoint. IPv6 sockets heed it just as well.
+    private mutating func bindSource(_ descriptor: Int32, _ source: IPAddress) -> Int32 {
+        _ = set(descriptor, Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, 1)
+        systemCalls &+= 1
+        return unsafe withKernelAddress(of: source) { unsafe bind(descriptor, $0, $1) } == 0 ? 0 : errno
     }
 
     mutating func stopWithholdingACK(_ socket: SocketID) {
@@ -217,30 +232,41 @@ struct KernelSockets: ~Copyable {
 
 /// Encodes `address` for a call that takes a sockaddr; the pointer is valid inside `body` only.
 func withKernelAddress<Result>(of address: SocketAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    withKernelAddress(of: address.address, port: address.port.rawValue, body)
+}
+
+/// The same for an address with any port: 0.
+func withKernelAddress<Result>(
+    of address: IPAddress, port: UInt16 = 0, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
+) -> Result {
     var storage = sockaddr_storage()
     return unsafe withUnsafeMutableBytes(of: &storage) { bytes in
-        let length = unsafe address.encode(into: bytes.baseAddress!)
+        let length = unsafe address.encode(port: port, into: bytes.baseAddress!)
         return unsafe body(UnsafePointer(bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)), length)
     }
 }
 
 extension SocketAddress {
+    func encode(into target: UnsafeMutableRawPointer) -> socklen_t { unsafe address.encode(port: port.rawValue, into: target) }
+}
+
+extension IPAddress {
     /// Writes a sockaddr_in or sockaddr_in6 to zeroed or old memory of at least 28 bytes; answers its length.
-    func encode(into target: UnsafeMutableRawPointer) -> socklen_t {
-        switch address.family {
+    func encode(port: UInt16, into target: UnsafeMutableRawPointer) -> socklen_t {
+        switch family {
         case .ipv4:
             let value = sockaddr_in(
-                sin_family: sa_family_t(AF_INET), sin_port: port.rawValue.bigEndian,
-                sin_addr: in_addr(s_addr: UInt32(truncatingIfNeeded: address.low).bigEndian), sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
+                sin_family: sa_family_t(AF_INET), sin_port: port.bigEndian,
+                sin_addr: in_addr(s_addr: UInt32(truncatingIfNeeded: low).bigEndian), sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
             unsafe target.storeBytes(of: value, as: sockaddr_in.self)
             return socklen_t(MemoryLayout<sockaddr_in>.size)
         case .ipv6:
             var value = sockaddr_in6()
             value.sin6_family = sa_family_t(AF_INET6)
-            value.sin6_port = port.rawValue.bigEndian
+            value.sin6_port = port.bigEndian
             unsafe withUnsafeMutableBytes(of: &value.sin6_addr) { bytes in
-                unsafe bytes.storeBytes(of: address.high.bigEndian, toByteOffset: 0, as: UInt64.self)
-                unsafe bytes.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+                unsafe bytes.storeBytes(of: high.bigEndian, toByteOffset: 0, as: UInt64.self)
+                unsafe bytes.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
             }
             unsafe target.storeBytes(of: value, as: sockaddr_in6.self)
             return socklen_t(MemoryLayout<sockaddr_in6>.size)

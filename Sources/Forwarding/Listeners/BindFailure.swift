@@ -6,13 +6,23 @@ import Routing
 enum BindFailure {
     static func text(errno: Int32, _ key: FrontendKey) -> String {
         switch errno {
-        case EADDRNOTAVAIL: "\(key.address.address) is not an address of this host; add it (ip address add), or list another"
+        case EADDRNOTAVAIL, EAFNOSUPPORT: text(errno: errno, key.address.address)
         case EADDRINUSE: "port \(key.address.port) is in use by another process; `ss -ltnp` names it"
         case EACCES, EPERM: "port \(key.address.port) needs CAP_NET_BIND_SERVICE (or net.ipv4.ip_unprivileged_port_start)"
-        case EAFNOSUPPORT: "this host has no \(key.address.address.family == .ipv6 ? "IPv6" : "IPv4")"
         case EMFILE: "no more open files are allowed (ulimit -n)"
         case ENFILE: "no more listeners: a worker holds \(Limits.listenersMax)"
         default: "bind failed with errno \(errno)"
+        }
+    }
+
+    /// Why connections can't be made from an address.
+    static func text(errno: Int32, source address: IPAddress) -> String { "--source-addresses: \(text(errno: errno, address))" }
+
+    private static func text(errno: Int32, _ address: IPAddress) -> String {
+        switch errno {
+        case EADDRNOTAVAIL: "\(address) is not an address of this host; add it (ip address add), or list another"
+        case EAFNOSUPPORT: "this host has no \(address.family == .ipv6 ? "IPv6" : "IPv4")"
+        default: "bind of \(address) failed with errno \(errno)"
         }
     }
 }

@@ -142,6 +142,11 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var sourceCell: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
+    /// The attempt's source address, by its place among those of the endpoint's family; how many more there are for the endpoint; and
+    /// whether the next attempt goes to the same endpoint from one of them.
+    package var source: UInt8 = 0
+    package var sourcesLeft: UInt8 = 0
+    package var keepsEndpoint = false
     /// Whether the worker has noted who connected to what, for the PROXY protocol.
     package var hasAddresses = false
     /// The PROXY header that the bytes for the server begin with, and its length.

@@ -14,6 +14,8 @@ enum Column {
     static let buffersExhausted = 7
     static let staleCompletions = 8
     static let sourcesUncounted = 9
+    static let portsExhausted = 10
+    static let buffersActive = 11
 
     // Rows of Service ports and of endpoints.
     static let connections = 0

@@ -18,20 +18,14 @@ extension Worker {
             return
         }
         let client = group.selection == .clientIP ? clientAddress(slot) : nil
-        let gauges = gauges
-        let choice =
-            now >= flow.connectDeadline
-            ? nil
-            : group.choose(client: client, tried: flow.tried, turn: &listeners[flow.listener].turn, random: &random) { index in
-                gauges.read(row: served.endpointRows[index], column: Column.connectionsActive)
-            }
-        guard let choice else {
+        var reason = reason
+        guard now < flow.connectDeadline, let choice = chooseEndpoint(slot, served, client: client, otherwise: &reason) else {
             flows[slot].beginClose(reset: true, reason: reason)
             return
         }
         let endpoint = group.endpoints[choice]
-        flows[slot].endpointIdentity = endpoint.identity
-        let opened = driver.openStream(endpoint.address.address.family)
+        let family = endpoint.address.address.family
+        let opened = driver.openStream(family, from: settings.sourceAddresses.address(family, at: flows[slot].source))
         guard opened.error == 0 else { return attemptFailed(slot, opened.error, otherwise: CloseReason(connectErrno: opened.error)) }
         if flow.tried.count > 0 { counters.add(1, row: served.serviceRow, column: Column.retries) }
         let row = served.endpointRows[choice]
@@ -58,6 +52,9 @@ extension Worker {
             flows[slot].phase = .waiting
             timers.set(slot, deadline: min(now &+ Limits.descriptorRetryNanoseconds, flows[slot].connectDeadline))
             pauseAccepting()
+        case EADDRNOTAVAIL, EADDRINUSE:
+            foundNoPort(slot)
+            beginConnect(slot, otherwise: .noSourcePort)
         default:
             flows[slot].connectFailed()
             beginConnect(slot, otherwise: reason)
@@ -70,6 +67,7 @@ extension Worker {
             return
         }
         if result == 0 {
+            foundPort(slot)
             flows[slot].connected()
             handshakes.append(token(.receiveFromServer, slot))
             flows[slot].movedAt = FlowTime.ticks(at: now)

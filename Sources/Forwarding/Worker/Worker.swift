@@ -18,6 +18,7 @@ package struct Worker: ~Copyable {
     var completions = CompletionQueue(capacity: Engine.Limits.completionsMax)
     var flows: FlowTable
     var listeners = ListenerTable()
+    var portShortage = PortShortage()
     var timers: TimerWheel
     var random: RandomSource
     /// Flows with a starved receive; old entries are told by their generation.
@@ -154,6 +155,7 @@ package struct Worker: ~Copyable {
     mutating func publishCounters() {
         counters.add(1, row: Column.workerRow, column: Column.ticks)
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
+        counters.set(UInt64(pool.capacity &- driver.receiveBuffers), row: Column.workerRow, column: Column.buffersActive)
         publishActive()
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }

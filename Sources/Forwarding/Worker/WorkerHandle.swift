@@ -42,6 +42,7 @@ final class WorkerHandle: Sendable {
             worker.connectionsLimit = settings.connectionsMax
             worker.sources = sources[index]
             worker.otherSources = sources.indices.filter { $0 != index }.map { sources[$0] }
+            worker.sourceAddresses = SourceAddresses(settings.sourceAddresses)
             worker.allocationCount = settings.allocationCount
             worker.pipesMax = DataPlane.pipesWithin(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
@@ -111,9 +112,11 @@ final class WorkerHandle: Sendable {
         reading.connectionsActive = read(Column.active)
         reading.listeners = read(Column.listeners)
         reading.acceptPauses = read(Column.acceptPauses)
+        reading.buffersActive = read(Column.buffersActive)
         reading.buffersExhausted = read(Column.buffersExhausted)
         reading.staleCompletions = read(Column.staleCompletions)
         reading.sourcesUncounted = read(Column.sourcesUncounted)
+        reading.portsExhausted = read(Column.portsExhausted)
         return reading
     }
 }

@@ -22,6 +22,7 @@ package struct WorkerSettings: Sendable {
     /// Connections by client, of this worker and of the others.
     package var sources = SourceCounts()
     package var otherSources: [SourceCounts] = []
+    package var sourceAddresses = SourceAddresses()
     package var bulk = BulkRule()
     /// Pipes the worker's driver may have open for transfers.
     package var pipesMax = Engine.Limits.pipesMax

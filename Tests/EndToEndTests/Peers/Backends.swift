@@ -95,7 +95,8 @@ final class Nginx: Sendable {
     /// Where `/file` finds its bytes.
     static let fileBytes = 8 << 20
 
-    /// Starts one server for each name; `/file` gives `fileBytes` bytes at a few megabytes a second.
+    /// Starts one server for each name; `/file` gives `fileBytes` bytes at a few megabytes a second, `/trickle` at two
+    /// kilobytes.
     ///
     /// - Parameters:
     ///   - addresses: where server n listens; 127.0.0.1 where it names none.
@@ -119,6 +120,7 @@ final class Nginx: Sendable {
                         default_type text/plain;
                         location / { return 200 "\(expectsProxyProtocol ? told : name)\\n"; }
                         location /file { alias \(root)/file; limit_rate 4m; }
+                        location /trickle { alias \(root)/file; limit_rate 2k; }
                     }
 
                 """

@@ -31,6 +31,11 @@ final class RunningRingway {
         return "ringway"
     }()
 
+    /// A command that takes something from what it runs: `uring`, `ipv4-sockets` or `pipes`.
+    static func denied(_ what: String) -> [String] {
+        [URL(fileURLWithPath: binary).deletingLastPathComponent().appending(path: "Deny").path, what]
+    }
+
     let process: ChildProcess
     let directory: TemporaryDirectory
     let adminSocket: String
@@ -181,9 +186,11 @@ struct Statistics: Decodable {
         var connectionsActive: UInt64
         var listeners: UInt64
         var acceptPauses: UInt64
+        var buffersActive: UInt64
         var buffersExhausted: UInt64
         var staleCompletions: UInt64
         var sourcesUncounted: UInt64
+        var portsExhausted: UInt64
     }
 
     struct Endpoint: Decodable {
