@@ -127,6 +127,8 @@ package struct Service: Hashable, Sendable {
         package var halfCloseTimeout: Duration?
         package var keepalive: Duration?
         package var userTimeout: Duration?
+        package var connectTimeout: Duration?
+        package var connectAttemptTimeout: Duration?
         /// Per port of the Service, and per port and client's address.
         package var connectionsMax: Int?
         package var connectionsPerSourceMax: Int?

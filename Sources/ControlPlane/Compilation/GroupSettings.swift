@@ -26,6 +26,8 @@ extension EndpointGroup.Settings {
         timeouts = Timeouts(
             idle: service.settings.idleTimeout, halfClose: service.settings.halfCloseTimeout, keepalive: service.settings.keepalive,
             userTimeout: service.settings.userTimeout)
+        timeouts.connect = service.settings.connectTimeout
+        timeouts.connectAttempt = service.settings.connectAttemptTimeout
     }
 }
 

@@ -109,7 +109,7 @@ extension Worker {
         flows[slot].listener = listener
         flows[slot].serviceRow = UInt32(served.serviceRow)
         flows[slot].timeouts = listeners[listener].timeouts
-        flows[slot].connectDeadline = now &+ settings.connectNanoseconds
+        flows[slot].connectDeadline = now &+ listeners[listener].connectNanoseconds
         if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)
     }

@@ -42,7 +42,7 @@ extension Worker {
         flows[slot].phase = .connecting
         flows[slot].connectPending = true
         submissions.append(.connect(opened.socket, to: endpoint.address, token(.connect, slot)))
-        timers.set(slot, deadline: min(now &+ settings.connectAttemptNanoseconds, flow.connectDeadline))
+        timers.set(slot, deadline: min(now &+ listeners[flow.listener].connectAttemptNanoseconds, flow.connectDeadline))
     }
 
     /// The client's address, for a choice that depends on it: the one that its PROXY header named, or its socket's.

@@ -43,7 +43,7 @@ extension Worker {
             timers.clear(slot)
             flows[slot].server.outbox.consume(length, in: pool)
             if let told { addresses[Int(slot)] = told }
-            flows[slot].connectDeadline = now &+ settings.connectNanoseconds
+            flows[slot].connectDeadline = now &+ listeners[flows[slot].listener].connectNanoseconds
             guard countTold(slot) else { return flows[slot].beginClose(reset: true, reason: .limitSource) }
             beginConnect(slot, otherwise: .noEndpoint)
         case .malformed:

@@ -14,11 +14,15 @@ package enum RingwayAnnotation {
     static let halfCloseTimeout = "ringway.dev/half-close-timeout"
     static let keepalive = "ringway.dev/tcp-keepalive"
     static let userTimeout = "ringway.dev/tcp-user-timeout"
+    static let connectTimeout = "ringway.dev/connect-timeout"
+    static let connectAttemptTimeout = "ringway.dev/connect-attempt-timeout"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
         ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
         ServiceAnnotation(weights, \.settings.weights, .weights),
+        ServiceAnnotation(connectTimeout, \.settings.connectTimeout, .duration(TimeoutRange.connect)),
+        ServiceAnnotation(connectAttemptTimeout, \.settings.connectAttemptTimeout, .duration(TimeoutRange.connect)),
         ServiceAnnotation(idleTimeout, \.settings.idleTimeout, .duration(TimeoutRange.idle, orOff: true)),
         ServiceAnnotation(halfCloseTimeout, \.settings.halfCloseTimeout, .duration(TimeoutRange.halfClose, orOff: true)),
         ServiceAnnotation(keepalive, \.settings.keepalive, .duration(TimeoutRange.keepalive, orOff: true)),
