@@ -14,6 +14,9 @@ package protocol Driver: AnyObject {
     /// System calls made so far, those of the synchronous calls included.
     var systemCalls: UInt64 { get }
 
+    /// Pipes open for transfers, those kept for the next ones included.
+    var pipesOpen: Int { get }
+
     /// Ends a wait in `exchange` from any thread; `OperationToken.wakeUp` completes.
     var wakeUp: WakeUp { get }
 

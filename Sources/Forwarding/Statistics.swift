@@ -18,6 +18,12 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var staleCompletions: UInt64 = 0
         /// Connections that a limit per client did not count, for want of a place in its table.
         package var sourcesUncounted: UInt64 = 0
+        /// Times that a direction went over to transfers within the engine.
+        package var bulkDirections: UInt64 = 0
+        /// Transfers that were refused, for want of a pipe as a rule; their directions went on with buffers.
+        package var transfersRefused: UInt64 = 0
+        /// Pipes open now, for transfers or kept for the next ones.
+        package var pipesOpen: UInt64 = 0
 
         package init() {}
     }

@@ -63,12 +63,14 @@ struct StatisticsTable {
     }
 
     private var workers: [[String]] {
-        var rows = [["WORKER", "CPU", "ACTIVE", "ACCEPTED", "TICKS", "SYSCALLS", "ALLOCATIONS", "PAUSES", "NO BUFFER"]]
+        var rows = [
+            ["WORKER", "CPU", "ACTIVE", "ACCEPTED", "TICKS", "SYSCALLS", "ALLOCATIONS", "PAUSES", "NO BUFFER", "BULK", "NO PIPE", "PIPES"]
+        ]
         for worker in report.dataPlane.workers {
             rows.append([
                 "\(worker.index)", worker.cpu.map { "\($0)" } ?? "-", "\(worker.connectionsActive)", "\(worker.connectionsAccepted)",
                 "\(worker.ticks)", "\(worker.systemCalls)", worker.allocations.map { "\($0)" } ?? "-", "\(worker.acceptPauses)",
-                "\(worker.buffersExhausted)",
+                "\(worker.buffersExhausted)", "\(worker.bulkDirections)", "\(worker.transfersRefused)", "\(worker.pipesOpen)",
             ])
         }
         return rows

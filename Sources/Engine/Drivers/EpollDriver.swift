@@ -88,6 +88,7 @@ package final class EpollDriver: Driver {
 
     package var receiveBuffers: Int { buffers.freeCount }
     package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
+    package var pipesOpen: Int { transfers.pipes.openCount }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 

@@ -137,6 +137,7 @@ package final class UringDriver: Driver {
 
     package var receiveBuffers: Int { buffers.freeCount &+ buffersLent }
     package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
+    package var pipesOpen: Int { transfers.pipes.openCount }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 

@@ -14,6 +14,9 @@ enum Column {
     static let buffersExhausted = 7
     static let staleCompletions = 8
     static let sourcesUncounted = 9
+    static let bulkDirections = 10
+    static let transfersRefused = 11
+    static let pipesOpen = 12
 
     // Rows of Service ports and of endpoints.
     static let connections = 0

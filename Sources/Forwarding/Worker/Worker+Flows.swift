@@ -3,7 +3,12 @@ import Engine
 // Flows: completions become events of a flow, and what it settles on becomes submissions.
 extension Worker {
     mutating func receiveCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
+        let wasBulk = flows[slot][leg].isBulk
         flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool)
+        if flows[slot][leg].isBulk != wasBulk {
+            hasUsedPipes = true
+            counters.add(1, row: Column.workerRow, column: Column.bulkDirections)
+        }
         if flows[slot][leg].receive == .starved {
             counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
             starved.append(token(leg == .client ? .receiveFromClient : .receiveFromServer, slot))
@@ -18,6 +23,9 @@ extension Worker {
     mutating func transferCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
         flows[slot].transferCompleted(leg, completion, bulk: settings.bulk)
         if completion.result > 0 { countBytes(completion.result, to: leg.other, slot) }
+        if completion.result < 0, FlowErrno(completion.result) == .starved {
+            counters.add(1, row: Column.workerRow, column: Column.transfersRefused)
+        }
     }
 
     /// Counts bytes that a leg's socket has taken.

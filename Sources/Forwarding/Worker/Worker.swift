@@ -44,6 +44,8 @@ package struct Worker: ~Copyable {
     var shortSince: UInt64?
     var shedCursor: UInt32 = 0
     var isWoken = true
+    /// Whether a direction has ever gone into bulk: until then nobody need be asked about pipes.
+    var hasUsedPipes = false
     /// The next slot of a sweep that resets every flow; nil when there is none.
     var resetSweep: UInt32?
     /// When the worker stops at the latest, once told to; it stops before that when its last flow is closed.
@@ -139,6 +141,7 @@ package struct Worker: ~Copyable {
         counters.add(1, row: Column.workerRow, column: Column.ticks)
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
         publishActive()
+        if hasUsedPipes { counters.set(UInt64(driver.pipesOpen), row: Column.workerRow, column: Column.pipesOpen) }
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
 

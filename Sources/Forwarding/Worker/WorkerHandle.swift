@@ -114,6 +114,9 @@ final class WorkerHandle: Sendable {
         reading.buffersExhausted = read(Column.buffersExhausted)
         reading.staleCompletions = read(Column.staleCompletions)
         reading.sourcesUncounted = read(Column.sourcesUncounted)
+        reading.bulkDirections = read(Column.bulkDirections)
+        reading.transfersRefused = read(Column.transfersRefused)
+        reading.pipesOpen = read(Column.pipesOpen)
         return reading
     }
 }

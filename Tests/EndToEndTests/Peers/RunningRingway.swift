@@ -184,6 +184,9 @@ struct Statistics: Decodable {
         var buffersExhausted: UInt64
         var staleCompletions: UInt64
         var sourcesUncounted: UInt64
+        var bulkDirections: UInt64
+        var transfersRefused: UInt64
+        var pipesOpen: UInt64
     }
 
     struct Endpoint: Decodable {
