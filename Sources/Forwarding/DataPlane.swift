@@ -12,7 +12,8 @@ package final class DataPlane: Sendable {
     package let engine: EngineReport
     private let workers: [WorkerHandle]
     private let state = Mutex(State())
-    private let connectionsMax: @Sendable () -> Int
+    private let room: ConnectionRoom
+    private let connectionsMax: Int?
 
     /// What the workers serve, as far as they have acknowledged it.
     fileprivate struct State {
@@ -30,8 +31,10 @@ package final class DataPlane: Sendable {
     package init(settings: DataPlaneSettings) throws(DataPlaneError) {
         precondition(settings.workers >= 1, "at least one worker")
         var (name, reason) = try EngineSelection.choose(settings.engine)
-        let limit: @Sendable () -> Int = { DataPlane.connectionsWithin(openFiles: HostLimits.openFiles(), workers: settings.workers) }
-        connectionsMax = { min(limit(), settings.connectionsMax ?? .max) }
+        let room = ConnectionRoom(workers: settings.workers)
+        let limit: @Sendable () -> Int = { room.budget.connections }
+        self.room = room
+        connectionsMax = settings.connectionsMax
         do throws(DataPlaneError) {
             workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
         } catch {
@@ -44,14 +47,8 @@ package final class DataPlane: Sendable {
         engine = EngineReport(name: name.rawValue, reason: reason)
     }
 
-    /// Connections that a limit of open files leaves room for: two descriptors each, some kept back, those of pipes among them.
-    package static func connectionsWithin(openFiles: Int, workers: Int) -> Int {
-        let pipes = 2 * workers * pipesWithin(openFiles: openFiles, workers: workers)
-        return max(1, (openFiles - min(Limits.descriptorsReserved + 8 * workers + pipes, openFiles / 2)) / 2)
-    }
-
-    /// Pipes that each worker may have under a limit of open files: not more than a sixteenth of it for all together.
-    static func pipesWithin(openFiles: Int, workers: Int) -> Int { min(Engine.Limits.pipesMax, openFiles / (32 * workers)) }
+    /// What the limit of open files comes to now.
+    package var descriptorBudget: DescriptorBudget { room.budget }
 
     /// Makes the workers serve `snapshot` and nothing else; returns when every worker has acknowledged it. Connections that
     /// exist are not touched. Frontends that could not be opened before are tried again. Calls must not overlap: one caller, in
@@ -84,6 +81,7 @@ package final class DataPlane: Sendable {
             for served in delta.replace + open where failures[served.frontend.key] == nil {
                 state.served[served.frontend.key] = served
             }
+            room.setListeners(state.served.count * workers.count)
             state.generation = snapshot.generation
             state.origins = snapshot.frontends.mapValues(\.origin)
             state.reports = snapshot.frontends.values.map { frontend in
@@ -130,7 +128,7 @@ package final class DataPlane: Sendable {
         var statistics = DataPlaneStatistics()
         statistics.engine = engine.name
         statistics.engineReason = engine.reason
-        statistics.connectionsMax = UInt64(connectionsMax())
+        statistics.connectionsMax = UInt64(min(room.budget.connections, connectionsMax ?? .max))
         statistics.workers = workers.map { $0.statistics() }
         state.withLock { state in
             statistics.generation = state.generation

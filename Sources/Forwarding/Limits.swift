@@ -8,6 +8,9 @@ package enum Limits {
     package static let counterRowsMax = 1 << 16
     /// Descriptors kept free for the admin socket, logs and files.
     package static let descriptorsReserved = 64
+    /// Descriptors of a worker beside those of connections, pipes and listeners: its engine's and its mailbox's.
+    package static let descriptorsOfWorker = 8
+
 
     /// listen(2)'s backlog; the kernel clamps it to net.core.somaxconn.
     package static let backlog: Int32 = 4096

@@ -156,8 +156,10 @@ struct Balancer {
         status.phase = .serving
 
         log(journal.found(state.diagnostics + compilation.notices))
+        let limits = LimitsReport(budget: dataPlane.descriptorBudget, connectionsMax: options.settings.connectionsMax)
+        if let warning = limits.warning { logger.warning("\(warning)") }
         let greeting = StartReport(
-            engine: dataPlane.engine, snapshot: compiler.snapshot, reports: reports, sources: options.arguments,
+            engine: dataPlane.engine, limits: limits, snapshot: compiler.snapshot, reports: reports, sources: options.arguments,
             adminSocket: admin?.path, adminSocketIsDefault: admin?.path == AdminSocketLocation.ofThisUser.path)
         switch options.logFormat {
         case .text:
@@ -166,6 +168,7 @@ struct Balancer {
         case .json:
             // Whoever asks for JSON collects it by machine: no other line may come between.
             logger.info("engine", metadata: ["engine": "\(dataPlane.engine.name)", "reason": "\(dataPlane.engine.reason)"])
+            logger.info("limits", metadata: ["connectionsMax": "\(limits.connections)", "reason": "\(limits.text)"])
             log(journal.listenersReported(reports))
         }
         let totals = compilation.totals

@@ -43,7 +43,7 @@ final class WorkerHandle: Sendable {
             worker.sources = sources[index]
             worker.otherSources = sources.indices.filter { $0 != index }.map { sources[$0] }
             worker.allocationCount = settings.allocationCount
-            worker.pipesMax = DataPlane.pipesWithin(openFiles: HostLimits.openFiles(), workers: settings.workers)
+            worker.pipesMax = DescriptorBudget.pipesOfWorker(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
                 handles.append(try start(engine, index: index, cpu: cpu, counters: tables[index], settings: worker))
