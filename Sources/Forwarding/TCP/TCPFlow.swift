@@ -160,8 +160,11 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
 // MARK: - Events
 
 extension TCPFlow {
-    /// A receive completed: bytes, FIN (0), or a negative errno.
-    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool) {
+    /// A receive completed: bytes, FIN (0), or a negative errno. Answers whether the direction goes into bulk with it.
+    @discardableResult
+    package mutating func receiveCompleted(
+        _ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool
+    ) -> Bool {
         if !completion.more { self[leg].receive = .idle }
         if completion.result > 0 {
             spokeLast = leg
@@ -170,17 +173,18 @@ extension TCPFlow {
                 pool.release(completion.buffer)
             } else {
                 self[leg.other].outbox.append(completion.buffer, length: Int(completion.result), in: pool)
-                if phase == .established { bulk.received(Int(completion.result), of: pool.bufferSize, &self[leg]) }
+                if phase == .established { return bulk.received(Int(completion.result), of: pool.bufferSize, &self[leg]) }
             }
-            return
+            return false
         }
         switch FlowErrno(completion.result) {
         case .end: self[leg].input = self[leg].isBroken ? .reset : .fin
-        case .cancelled: return
+        case .cancelled: return false
         case .starved: self[leg].receive = .starved
         case .reset, .lost: self[leg].input = .reset
         }
         note(leg, FlowErrno(completion.result))
+        return false
     }
 
     /// A send completed: bytes taken by the kernel, or a negative errno.

@@ -3,9 +3,7 @@ import Engine
 // Flows: completions become events of a flow, and what it settles on becomes submissions.
 extension Worker {
     mutating func receiveCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
-        let wasBulk = flows[slot][leg].isBulk
-        flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool)
-        if flows[slot][leg].isBulk != wasBulk {
+        if flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool) {
             hasUsedPipes = true
             counters.add(1, row: Column.workerRow, column: Column.bulkDirections)
         }
