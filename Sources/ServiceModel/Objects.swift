@@ -118,6 +118,11 @@ package struct Service: Hashable, Sendable {
         case v1, v2
     }
 
+    /// What becomes of a client that begins with such a header though none is due, by annotation.
+    package enum UnexpectedProxyHeader: String, Hashable, Sendable, CaseIterable {
+        case pass, close
+    }
+
     /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
@@ -135,6 +140,7 @@ package struct Service: Hashable, Sendable {
         package var proxyProtocol: ProxyProtocol?
         /// Whose connections begin with a header that is believed.
         package var acceptProxyProtocolFrom: [IPRange]?
+        package var unexpectedProxyHeader: UnexpectedProxyHeader?
 
         package init() {}
     }

@@ -139,6 +139,7 @@ package struct WarmWorker {
         let hasWeights = groupSettings.connectionsMax != nil
         var groupSettings = groupSettings
         if usesProxyProtocol {
+            groupSettings.refusesUnexpectedHeaders = true
             groupSettings.proxyProtocol = .v1
             groupSettings.acceptsHeadersFrom = [IPRange("10.0.0.0/8")!]
         }

@@ -175,6 +175,17 @@ import Testing
             ])
     }
 
+    @Test func whatBecomesOfAHeaderThatIsNotDueIsReadByItsName() {
+        for choice in Service.UnexpectedProxyHeader.allCases {
+            let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/unexpected-proxy-header": .string(choice.rawValue)])
+            #expect(decodedService(node)?.settings.unexpectedProxyHeader == choice)
+        }
+        #expect(
+            Self.errors("unexpected-proxy-header", "reject") == [
+                Self.invalid("unexpected-proxy-header", "Unsupported value: \"reject\": supported values: \"close\", \"pass\"")
+            ])
+    }
+
     @Test func rangesAreReadInOrder() {
         let annotations: Tree = ["ringway.dev/accept-proxy-protocol-from": " 10.0.0.0/8,192.168.1.7/32 , fd00::/8"]
         let read = decodedService(service(["ports": [["port": 80]]], annotations: annotations))?.settings.acceptProxyProtocolFrom

@@ -35,6 +35,8 @@ struct Scenario {
     /// What each client's endpoint is to hear first, where its Service tells; and the clients whose own header is bad.
     private(set) var headers: [Int: [UInt8]] = [:]
     private(set) var clientsWithBadHeader: Set<Int> = []
+    /// Those that say one that nobody is to hear; their servers may speak to them before they do.
+    private(set) var clientsWithUnexpectedHeader: Set<Int> = []
     private var random: SimulatedRandom
     private let faults: Faults
     private let descriptorLimit: Int
@@ -83,6 +85,7 @@ struct Scenario {
             settings.selection = Selection.allCases[random.below(Selection.allCases.count)]
             if random.chance(0.4) { settings.proxyProtocol = random.chance(0.5) ? .v1 : .v2 }
             if random.chance(0.4) { settings.acceptsHeadersFrom = [IPRange("10.1.0.0/28")!] }
+            settings.refusesUnexpectedHeaders = random.chance(0.4)
             self.settings.append(settings)
             var endpoints: [SocketAddress] = []
             for place in 0..<random.within(1...4) {
@@ -183,10 +186,10 @@ struct Scenario {
     private mutating func addHeader(_ client: Int, from local: SocketAddress, to frontend: Int) -> [UInt8] {
         let own = ProxyAddresses(source: local, destination: frontends[frontend])
         var told = own
+        let source = SocketAddress(IPAddress(ipv4: 0xcb00_7100 + UInt32(random.below(4))), PortNumber(1 + random.below(65_000))!)
+        let other = ProxyAddresses(source: source, destination: SocketAddress(IPAddress(ipv4: 0xc633_6401), PortNumber(443)!))
         var header: [UInt8] = []
         if settings[frontend].acceptsHeadersFrom.contains(where: { $0.contains(local.address) }) {
-            let source = SocketAddress(IPAddress(ipv4: 0xcb00_7100 + UInt32(random.below(4))), PortNumber(1 + random.below(65_000))!)
-            let other = ProxyAddresses(source: source, destination: SocketAddress(IPAddress(ipv4: 0xc633_6401), PortNumber(443)!))
             switch random.below(isCalm ? 4 : 6) {
             case 0: header = Array("PROXY UNKNOWN\r\n".utf8)
             case 1: header = Headers.local
@@ -199,6 +202,9 @@ struct Scenario {
                 clientsWithBadHeader.insert(client)
                 header = Array("PROXY TCP4 1.2.3.4 5.6.7.8 65536 2\r\n".utf8)
             }
+        } else if settings[frontend].refusesUnexpectedHeaders, !isCalm, random.chance(0.2) {
+            clientsWithUnexpectedHeader.insert(client)
+            header = Headers.bytes(random.chance(0.5) ? .v1 : .v2, other)
         }
         if let version = settings[frontend].proxyProtocol { headers[client] = Headers.bytes(version, told) }
         return header

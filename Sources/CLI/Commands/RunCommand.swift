@@ -52,7 +52,11 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "How long all attempts of one connection may take together.")
     var connectTimeout = DurationArgument(.seconds(3))
 
-    @Option(help: "How long a client of accept-proxy-protocol-from may take for its PROXY header.")
+    @Option(
+        help: """
+            How long a client of accept-proxy-protocol-from may take for its PROXY header, and one of unexpected-proxy-header: close to \
+            show that it sends none.
+            """)
     var proxyHeaderTimeout = DurationArgument(.seconds(3))
 
     @Option(help: "Reset a connection on which no byte has moved, either way, for so long; or off.")

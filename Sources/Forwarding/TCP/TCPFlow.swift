@@ -115,6 +115,10 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var isWatched = false
     /// Whether the server's socket has its keep-alive and user timeout; the client's has them from its listener.
     package var isGuarded = false
+    /// Whether the worker looks at what the client says before it goes anywhere: a header is due, or one that isn't is watched for.
+    package var isInspected = false
+    /// Bytes of the client that may yet become a header that isn't due; they stand in a buffer of their own, `held`.
+    package var heldBytes: UInt8 = 0
     /// Who sent the last bytes that came: a flow that stands still waits for the other one.
     package var spokeLast = Leg.server
     package var closeReason = CloseReason.internal
@@ -122,6 +126,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var server = LegState()
     /// Whether the listener's row is kept for this flow, because another attempt may need its group.
     package var holdsListener = false
+    /// The buffer with the bytes that are held, where there are any.
+    package var held = BufferID.none
     /// The listener's slot, for the group that another attempt is chosen from; of no meaning without `holdsListener`.
     package var listener: UInt32 = 0
     /// Rows of the worker's counters.
@@ -140,6 +146,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// The PROXY header that the bytes for the server begin with, and its length.
     package var header: ProxyProtocolVersion?
     package var headerLength: UInt8 = 0
+    /// Since when bytes are held, as `FlowTime`.
+    package var heldSince: UInt32 = 0
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 
@@ -185,6 +193,14 @@ extension TCPFlow {
         }
         note(leg, FlowErrno(completion.result))
         return false
+    }
+
+    /// The same of bytes of the client that are held back.
+    package mutating func holdCompleted(_ completion: Completion, length: Int) {
+        if !completion.more { client.receive = .idle }
+        spokeLast = .client
+        held = completion.buffer
+        heldBytes = UInt8(length)
     }
 
     /// A send completed: bytes taken by the kernel, or a negative errno.

@@ -110,6 +110,7 @@ extension Worker {
         flows[slot].serviceRow = UInt32(served.serviceRow)
         flows[slot].timeouts = listeners[listener].timeouts
         flows[slot].connectDeadline = now &+ listeners[listener].connectNanoseconds
+        flows[slot].isInspected = served.refusesHeaders
         if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)
     }

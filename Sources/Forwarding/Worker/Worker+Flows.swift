@@ -85,6 +85,7 @@ extension Worker {
         var deadline = UInt64.max
         if flows[slot].isWatched { deadline = now &+ Limits.watchNanoseconds }
         if let delay = flows[slot].guardDelay { deadline = min(deadline, now &+ delay) }
+        if let time = flows[slot].heldUntil(now, limit: settings.proxyHeaderNanoseconds) { deadline = min(deadline, time) }
         switch flows[slot].expiry(now) {
         case .none: break
         case .later(let time): deadline = min(deadline, time)
@@ -99,6 +100,7 @@ extension Worker {
         releaseListener(slot)
         flows[slot].client.outbox.removeAll(in: pool)
         flows[slot].server.outbox.removeAll(in: pool)
+        if flows[slot].heldBytes > 0 { pool.release(flows[slot].held) }
         let resets = flows[slot].closesWithReset
         let client = flows[slot].client.socket
         let server = flows[slot].server.socket

@@ -163,8 +163,7 @@ package struct Worker: ~Copyable {
         case .accept: break
         case .connect: connectCompleted(slot, completion.result)
         case .receiveFromClient:
-            receiveCompleted(slot, .client, completion)
-            if flows[slot].phase == .awaitingHeader { readHeader(slot) }
+            if flows[slot].isInspected { inspect(slot, completion) } else { receiveCompleted(slot, .client, completion) }
         case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)

@@ -16,6 +16,7 @@ package enum RingwayAnnotation {
     static let userTimeout = "ringway.dev/tcp-user-timeout"
     static let connectTimeout = "ringway.dev/connect-timeout"
     static let connectAttemptTimeout = "ringway.dev/connect-attempt-timeout"
+    static let unexpectedProxyHeader = "ringway.dev/unexpected-proxy-header"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
@@ -31,6 +32,7 @@ package enum RingwayAnnotation {
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
         ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges),
+        ServiceAnnotation(unexpectedProxyHeader, \.settings.unexpectedProxyHeader, .choice),
     ]
 
     static let names = all.map(\.name)
