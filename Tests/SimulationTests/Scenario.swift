@@ -230,7 +230,7 @@ struct Scenario {
                 }
                 return network.now > deadline || clients.allSatisfy { network.peer($0).isOver }
             } && unfinished.isEmpty
-        var found: [String] = []
+        var found = worker.miscounted()
         if !areOver {
             worker.describeFlows()
             found.append("after \(network.now / 1_000_000) ms these clients are not over: \(unfinished)")
