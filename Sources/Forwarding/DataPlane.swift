@@ -22,6 +22,8 @@ package final class DataPlane: Sendable {
         var reports: [ListenerReport] = []
         var origins: [FrontendKey: Frontend.Origin] = [:]
         var rows = CounterRows()
+        /// Closed connections that were taken from the workers, and not yet written down.
+        var closed: [ClosedConnection] = []
         /// Ports of the frontends closed by the last snapshot: their listeners may still be emptying their queues.
         var portsClosed: Set<PortNumber> = []
         var isDraining = false
@@ -123,6 +125,17 @@ package final class DataPlane: Sendable {
         workers.reduce(0) { $0 + Int($1.counters.read(row: Column.workerRow, column: Column.active)) }
     }
 
+    /// Hands over the connections that were closed since the last call, each worker's in their order; what `write` can't take, and
+    /// says so, is counted as not logged. From any thread, but never two at once.
+    package func takeClosedConnections(_ write: (ClosedConnection) -> Bool) {
+        let closed = state.withLock { state in
+            Self.State.collectClosed(from: workers, state.rows, into: &state.closed)
+            defer { state.closed = [] }
+            return state.closed
+        }
+        for connection in closed where !write(connection) { workers[connection.worker].countNotLogged() }
+    }
+
     /// Reads all counters; cheap, from any thread.
     package func statistics() -> DataPlaneStatistics {
         var statistics = DataPlaneStatistics()
@@ -153,11 +166,30 @@ package final class DataPlane: Sendable {
 }
 
 extension DataPlane.State {
+    /// Takes what the workers have handed over, and names the Services while their rows are still theirs.
+    fileprivate static func collectClosed(from workers: [WorkerHandle], _ rows: CounterRows, into closed: inout [ClosedConnection]) {
+        let now = HostLimits.monotonicNanoseconds()
+        for worker in workers {
+            while let record = worker.takeRecord() {
+                guard closed.count < Limits.closedConnectionsMax else {
+                    worker.countNotLogged()
+                    continue
+                }
+                closed.append(
+                    ClosedConnection(
+                        service: rows.service(of: record.serviceRow), endpoint: rows.endpoint(of: record.endpointRow), record: record,
+                        nanosecondsAgo: now > record.closedAt ? now - record.closedAt : 0, worker: worker.index))
+            }
+        }
+    }
+
     /// What has to change for the workers to serve `snapshot`.
     fileprivate mutating func delta(
         to snapshot: RoutingSnapshot, workers: [WorkerHandle]
     ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<PortNumber>) {
-        rows.begin(workers.map(\.counters))
+        var closed = self.closed
+        rows.begin(workers.map(\.counters)) { rows in Self.collectClosed(from: workers, rows, into: &closed) }
+        self.closed = closed
         var open: [ServedFrontend] = []
         var replace: [ServedFrontend] = []
         for (key, frontend) in snapshot.frontends {

@@ -24,6 +24,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var transfersRefused: UInt64 = 0
         /// Pipes open now, for transfers or kept for the next ones.
         package var pipesOpen: UInt64 = 0
+        /// Closed connections that the log of connections was to have and has not: it was not read fast enough.
+        package var connectionsNotLogged: UInt64 = 0
 
         package init() {}
     }

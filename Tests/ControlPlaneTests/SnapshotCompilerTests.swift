@@ -38,6 +38,8 @@ struct SnapshotCompilerTests {
             $0.halfCloseTimeout = .zero
             $0.keepalive = .seconds(60)
             $0.userTimeout = .seconds(90)
+            $0.connectTimeout = .seconds(7)
+            $0.connectAttemptTimeout = .milliseconds(300)
         }
         let after = try #require(compiler.compile([changed]).snapshot)
         var expected = Timeouts(idle: .seconds(5), halfClose: .zero, keepalive: .seconds(60), userTimeout: .seconds(90))

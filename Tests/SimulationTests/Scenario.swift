@@ -28,6 +28,7 @@ struct Scenario {
     let isCalm: Bool
     let worker: WorkerUnderTest
     let network: SimulatedNetwork
+    private let log: ConnectionLogReader
     private(set) var frontends: [SocketAddress] = []
     private(set) var closingFrontend: (address: SocketAddress, time: UInt64)?
     private(set) var clients: [Int] = []
@@ -70,6 +71,9 @@ struct Scenario {
         workerSettings.bulk.leaveBytes = random.within(0...1000)
         workerSettings.bulk.leaveCount = Int16(random.within(1...4))
         workerSettings.bulk.refusedUnits = Int16(random.within(0...10))
+        log = ConnectionLogReader(random.chance(0.5) ? .all : .off, ring: 1 << random.within(1...6))
+        workerSettings.connectionLogging = log.logging
+        workerSettings.connectionRing = log.ring
         worker = WorkerUnderTest(network: network, driver: driver, settings: workerSettings)
         if !isCalm, random.chance(0.2) { worker.driver.descriptorLimit = random.within(12...60) }
         self.faults = faults
@@ -220,10 +224,12 @@ struct Scenario {
         let clients = clients
         let network = network
         let worker = worker
+        let log = log
         var closing = closingFrontend
         let deadline = network.now + Self.nanosecondsMax
         let areOver =
             worker.run(ticksMax: 400_000, waitMax: 5_000_000_000) {
+                log.read()
                 if let (address, time) = closing, network.now >= time {
                     worker.close(address)
                     closing = nil
@@ -252,7 +258,7 @@ struct Scenario {
         network.rebootVanishedPeers()
         worker.run(nanoseconds: 100_000_000_000)
         network.rebootVanishedPeers()
-        return found + worker.imbalances()
+        return found + worker.imbalances() + log.differences(from: worker)
     }
 
     private var unfinished: [Int] { clients.filter { !network.peer($0).isOver } }

@@ -82,6 +82,9 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Format of the log on standard error.")
     var logFormat: LogFormat = .text
 
+    @Option(help: "Which connections to log when they are closed, a line each: none, those that did not end with a FIN of both sides, all.")
+    var logConnections: ConnectionLogging = .off
+
     @Option(
         help: ArgumentHelp(
             "Unix socket that `ringway stats` asks, or none. (default: $XDG_RUNTIME_DIR/ringway/admin.sock; without that variable "
@@ -154,6 +157,7 @@ struct RunCommand: AsyncParsableCommand {
         settings.timeouts = Timeouts(
             idle: idleTimeout.duration, halfClose: halfCloseTimeout.duration, keepalive: tcpKeepalive.duration,
             userTimeout: tcpUserTimeout.duration)
+        settings.connectionLogging = logConnections
         settings.seed = seed ?? UInt64.random(in: .min ... .max)
         settings.allocationCount = { ringway_allocation_count() }
         return settings

@@ -17,6 +17,7 @@ enum Column {
     static let bulkDirections = 10
     static let transfersRefused = 11
     static let pipesOpen = 12
+    static let connectionsNotLogged = 13
 
     // Rows of Service ports and of endpoints.
     static let connections = 0

@@ -111,6 +111,7 @@ extension Worker {
         flows[slot].timeouts = listeners[listener].timeouts
         flows[slot].connectDeadline = now &+ listeners[listener].connectNanoseconds
         flows[slot].isInspected = served.refusesHeaders
+        if logsConnections { beginNotes(slot, served) }
         if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)
     }

@@ -41,6 +41,7 @@ extension Worker {
         flows[slot].server.socket = opened.socket
         flows[slot].phase = .connecting
         flows[slot].connectPending = true
+        if logsConnections { noteAttempt(slot, endpointRow: row) }
         submissions.append(.connect(opened.socket, to: endpoint.address, token(.connect, slot)))
         timers.set(slot, deadline: min(now &+ listeners[flow.listener].connectAttemptNanoseconds, flow.connectDeadline))
     }
@@ -74,6 +75,7 @@ extension Worker {
             releaseListener(slot)
             flows[slot].connected()
             flows[slot].movedAt = FlowTime.ticks(at: now)
+            if logsConnections { noteConnected(slot) }
             setLook(slot)
             return
         }

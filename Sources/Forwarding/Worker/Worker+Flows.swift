@@ -30,6 +30,7 @@ extension Worker {
     private mutating func countBytes(_ count: Int32, to leg: Leg, _ slot: UInt32) {
         let column = leg == .client ? Column.bytesToClients : Column.bytesFromClients
         counters.add(UInt64(count), row: Int(flows[slot].serviceRow), column: column)
+        if logsConnections { noteBytes(count, to: leg, slot) }
     }
 
     /// Brings a flow's operations in line with its state.
@@ -104,6 +105,7 @@ extension Worker {
         let resets = flows[slot].closesWithReset
         let client = flows[slot].client.socket
         let server = flows[slot].server.socket
+        if logsConnections { logClosed(slot) }
         submissions.append(resets ? .closeWithReset(client) : .close(client))
         if server != .none { submissions.append(resets ? .closeWithReset(server) : .close(server)) }
         let row = Int(flows[slot].serviceRow)

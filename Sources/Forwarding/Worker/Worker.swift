@@ -22,8 +22,12 @@ package struct Worker: ~Copyable {
     /// Flows with a starved receive; old entries are told by their generation.
     var starved: StarvedQueue
     var reply = WorkerReply()
-    /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot.
+    /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot; of all others at least the client's address while
+    /// connections are logged.
     var addresses: FixedTable<ProxyAddresses>
+    /// What is noted about flows for the log of connections, by slot; not touched while it is off.
+    var notes: FixedTable<ConnectionNotes>
+    let logsConnections: Bool
     /// Room for one PROXY header, to read or to write it.
     var headerBytes = [UInt8](repeating: 0, count: ProxyHeader.lengthMax)
 
@@ -73,6 +77,8 @@ package struct Worker: ~Copyable {
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
         addresses = FixedTable(zeroedCapacity: settings.flowsMax)
+        notes = FixedTable(zeroedCapacity: settings.flowsMax)
+        logsConnections = settings.connectionLogging != .off
         starved = StarvedQueue(capacity: settings.flowsMax * 2)
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax

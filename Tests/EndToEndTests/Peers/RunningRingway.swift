@@ -187,6 +187,7 @@ struct Statistics: Decodable {
         var bulkDirections: UInt64
         var transfersRefused: UInt64
         var pipesOpen: UInt64
+        var connectionsNotLogged: UInt64
     }
 
     struct Endpoint: Decodable {
