@@ -63,10 +63,13 @@ enum Host {
         case error = 2
     }
 
-    /// Writes all of `text` at once, so that lines of two threads don't mix. What can't be written is dropped: a closed pipe must
-    /// not end a balancer.
-    static func write(_ text: String, to stream: Stream) {
-        var rest = Array(text.utf8)[...]
+    static func write(_ text: String, to stream: Stream) { write(Array(text.utf8), to: stream) }
+
+    /// Writes all of it at once, so that lines of two threads don't mix. What can't be written is dropped, and the answer false: a
+    /// closed pipe must not end a balancer.
+    @discardableResult
+    static func write(_ bytes: [UInt8], to stream: Stream) -> Bool {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let count = unsafe rest.withUnsafeBytes { bytes in
                 #if canImport(Glibc)
@@ -81,9 +84,10 @@ enum Host {
                 var poller = pollfd(fd: stream.rawValue, events: Int16(POLLOUT), revents: 0)
                 if unsafe poll(&poller, 1, 1000) > 0 { continue }
             }
-            guard count > 0 else { return }
+            guard count > 0 else { return false }
             rest = rest.dropFirst(count)
         }
+        return true
     }
 
     /// Makes a directory for this user alone, or checks that the one that is there is: a stranger's directory in /tmp could hold

@@ -17,6 +17,9 @@ package protocol Driver: AnyObject {
     /// Whether a receive that rests holds less of the kernel's memory than another, so that it is worth to cancel one for it.
     var restsReceives: Bool { get }
 
+    /// Pipes open for transfers, those kept for the next ones included.
+    var pipesOpen: Int { get }
+
     /// Ends a wait in `exchange` from any thread; `OperationToken.wakeUp` completes.
     var wakeUp: WakeUp { get }
 

@@ -26,19 +26,27 @@ struct CounterRows {
     /// What rows had counted before they were given to their present owner: a worker's cells can't be cleared from here.
     private var bases: [Int: [UInt64]] = [:]
     private var tables: [CounterTable] = []
+    /// Whom each row belongs to, or belonged to last.
+    private var owners: [Int: Key] = [:]
 
     /// Starts a new assignment: rows that nobody asks for again and that count no open connection become free at the next one.
-    mutating func begin(_ tables: [CounterTable]) {
+    ///
+    /// - Parameter beforeReuse: called when it is known which rows become free, and before another is given one of them: the last moment
+    ///   to ask whose they are.
+    mutating func begin(_ tables: [CounterTable], beforeReuse: (CounterRows) -> Void = { _ in }) {
         self.tables = tables
-        for (key, row) in rows {
-            if !row.isCurrent, sum(row.number, Column.connectionsActive) == 0 {
-                free.append(row.number)
-                rows[key] = nil
-            } else {
-                rows[key]?.isCurrent = false
-            }
+        let unused = rows.filter { !$0.value.isCurrent && sum($0.value.number, Column.connectionsActive) == 0 }
+        beforeReuse(self)
+        for key in rows.keys { rows[key]?.isCurrent = false }
+        for (key, row) in unused {
+            free.append(row.number)
+            rows[key] = nil
         }
     }
+
+    /// Whose row it is; nil for the one that is shared for want of others.
+    func service(of row: UInt32) -> ServicePortName? { owners[Int(row)]?.service }
+    func endpoint(of row: UInt32) -> SocketAddress? { owners[Int(row)]?.endpoint }
 
     /// The rows of a group's Service port and endpoints.
     mutating func assign(_ group: EndpointGroup) -> (service: Int, endpoints: [Int]) {
@@ -67,6 +75,7 @@ struct CounterRows {
         } else {
             return Column.overflowRow
         }
+        owners[number] = key
         bases[number] = (0..<Column.count).map { sum(number, $0) }
         rows[key] = Row(number: number, isCurrent: true)
         return number

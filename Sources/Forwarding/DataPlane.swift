@@ -12,7 +12,8 @@ package final class DataPlane: Sendable {
     package let engine: EngineReport
     private let workers: [WorkerHandle]
     private let state = Mutex(State())
-    private let connectionsMax: @Sendable () -> Int
+    private let room: ConnectionRoom
+    private let connectionsMax: Int?
 
     /// What the workers serve, as far as they have acknowledged it.
     fileprivate struct State {
@@ -21,6 +22,8 @@ package final class DataPlane: Sendable {
         var reports: [ListenerReport] = []
         var origins: [FrontendKey: Frontend.Origin] = [:]
         var rows = CounterRows()
+        /// Closed connections that were taken from the workers, and not yet written down.
+        var closed: [ClosedConnection] = []
         /// Ports of the frontends closed by the last snapshot: their listeners may still be emptying their queues.
         var portsClosed: Set<PortNumber> = []
         var isDraining = false
@@ -34,8 +37,10 @@ package final class DataPlane: Sendable {
             if failure != 0 { throw DataPlaneError(BindFailure.text(errno: failure, source: address)) }
         }
         var (name, reason) = try EngineSelection.choose(settings.engine)
-        let limit: @Sendable () -> Int = { DataPlane.connectionsWithin(openFiles: HostLimits.openFiles(), workers: settings.workers) }
-        connectionsMax = { min(limit(), settings.connectionsMax ?? .max) }
+        let room = ConnectionRoom(workers: settings.workers)
+        let limit: @Sendable () -> Int = { room.budget.connections }
+        self.room = room
+        connectionsMax = settings.connectionsMax
         do throws(DataPlaneError) {
             workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
         } catch {
@@ -48,14 +53,8 @@ package final class DataPlane: Sendable {
         engine = EngineReport(name: name.rawValue, reason: reason)
     }
 
-    /// Connections that a limit of open files leaves room for: two descriptors each, some kept back, those of pipes among them.
-    package static func connectionsWithin(openFiles: Int, workers: Int) -> Int {
-        let pipes = 2 * workers * pipesWithin(openFiles: openFiles, workers: workers)
-        return max(1, (openFiles - min(Limits.descriptorsReserved + 8 * workers + pipes, openFiles / 2)) / 2)
-    }
-
-    /// Pipes that each worker may have under a limit of open files: not more than a sixteenth of it for all together.
-    static func pipesWithin(openFiles: Int, workers: Int) -> Int { min(Engine.Limits.pipesMax, openFiles / (32 * workers)) }
+    /// What the limit of open files comes to now.
+    package var descriptorBudget: DescriptorBudget { room.budget }
 
     /// Makes the workers serve `snapshot` and nothing else; returns when every worker has acknowledged it. Connections that
     /// exist are not touched. Frontends that could not be opened before are tried again. Calls must not overlap: one caller, in
@@ -88,6 +87,7 @@ package final class DataPlane: Sendable {
             for served in delta.replace + open where failures[served.frontend.key] == nil {
                 state.served[served.frontend.key] = served
             }
+            room.setListeners(state.served.count * workers.count)
             state.generation = snapshot.generation
             state.origins = snapshot.frontends.mapValues(\.origin)
             state.reports = snapshot.frontends.values.map { frontend in
@@ -129,12 +129,23 @@ package final class DataPlane: Sendable {
         workers.reduce(0) { $0 + Int($1.counters.read(row: Column.workerRow, column: Column.active)) }
     }
 
+    /// Hands over the connections that were closed since the last call, each worker's in their order; what `write` can't take, and
+    /// says so, is counted as not logged. From any thread, but never two at once.
+    package func takeClosedConnections(_ write: (ClosedConnection) -> Bool) {
+        let closed = state.withLock { state in
+            Self.State.collectClosed(from: workers, state.rows, into: &state.closed)
+            defer { state.closed = [] }
+            return state.closed
+        }
+        for connection in closed where !write(connection) { workers[connection.worker].countNotLogged() }
+    }
+
     /// Reads all counters; cheap, from any thread.
     package func statistics() -> DataPlaneStatistics {
         var statistics = DataPlaneStatistics()
         statistics.engine = engine.name
         statistics.engineReason = engine.reason
-        statistics.connectionsMax = UInt64(connectionsMax())
+        statistics.connectionsMax = UInt64(min(room.budget.connections, connectionsMax ?? .max))
         statistics.workers = workers.map { $0.statistics() }
         state.withLock { state in
             statistics.generation = state.generation
@@ -159,11 +170,30 @@ package final class DataPlane: Sendable {
 }
 
 extension DataPlane.State {
+    /// Takes what the workers have handed over, and names the Services while their rows are still theirs.
+    fileprivate static func collectClosed(from workers: [WorkerHandle], _ rows: CounterRows, into closed: inout [ClosedConnection]) {
+        let now = HostLimits.monotonicNanoseconds()
+        for worker in workers {
+            while let record = worker.takeRecord() {
+                guard closed.count < Limits.closedConnectionsMax else {
+                    worker.countNotLogged()
+                    continue
+                }
+                closed.append(
+                    ClosedConnection(
+                        service: rows.service(of: record.serviceRow), endpoint: rows.endpoint(of: record.endpointRow), record: record,
+                        nanosecondsAgo: now > record.closedAt ? now - record.closedAt : 0, worker: worker.index))
+            }
+        }
+    }
+
     /// What has to change for the workers to serve `snapshot`.
     fileprivate mutating func delta(
         to snapshot: RoutingSnapshot, workers: [WorkerHandle]
     ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<PortNumber>) {
-        rows.begin(workers.map(\.counters))
+        var closed = self.closed
+        rows.begin(workers.map(\.counters)) { rows in Self.collectClosed(from: workers, rows, into: &closed) }
+        self.closed = closed
         var open: [ServedFrontend] = []
         var replace: [ServedFrontend] = []
         for (key, frontend) in snapshot.frontends {

@@ -29,6 +29,7 @@ package struct DataPlaneSettings: Sendable {
     package var sourceAddresses: [IPAddress] = []
     /// For Services that set none of their own.
     package var timeouts = Timeouts.standard
+    package var connectionLogging = ConnectionLogging.off
     /// Seed of the workers' generators; worker n uses `seed &+ n`.
     package var seed: UInt64 = 0
     /// Reads the calling thread's count of heap allocations since it began; nil where nobody counts.

@@ -8,6 +8,14 @@ package enum Limits {
     package static let counterRowsMax = 1 << 16
     /// Descriptors kept free for the admin socket, logs and files.
     package static let descriptorsReserved = 64
+    /// Descriptors of a worker beside those of connections, pipes and listeners: its engine's and its mailbox's.
+    package static let descriptorsOfWorker = 8
+
+    /// Closed connections that a worker may hand over for the log before they are taken, ten times a second; what comes when it is
+    /// full is counted and not logged. A power of two.
+    package static let connectionRecordsMax = 8192
+    /// Closed connections that wait to be formatted, of all workers; the same beyond it.
+    static let closedConnectionsMax = 65_536
 
     /// listen(2)'s backlog; the kernel clamps it to net.core.somaxconn.
     package static let backlog: Int32 = 4096

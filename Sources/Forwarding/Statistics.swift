@@ -22,6 +22,14 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var sourcesUncounted: UInt64 = 0
         /// Attempts to connect that found no port free on their source address.
         package var portsExhausted: UInt64 = 0
+        /// Times that a direction went over to transfers within the engine.
+        package var bulkDirections: UInt64 = 0
+        /// Transfers that the engine could not make (urgent data, as a rule); their directions went on with buffers.
+        package var transfersRefused: UInt64 = 0
+        /// Pipes open now, for transfers or kept for the next ones.
+        package var pipesOpen: UInt64 = 0
+        /// Closed connections that the log of connections was to have and has not: it was not read fast enough.
+        package var connectionsNotLogged: UInt64 = 0
 
         package init() {}
     }

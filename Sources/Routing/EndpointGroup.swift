@@ -48,6 +48,8 @@ package final class EndpointGroup: Sendable {
         package var proxyProtocol: ProxyProtocolVersion?
         /// Clients whose connections begin with a header of the PROXY protocol, which is believed; bytes of others are their own.
         package var acceptsHeadersFrom: [IPRange] = []
+        /// Whether a client that begins with such a header though none is due is reset.
+        package var refusesUnexpectedHeaders = false
 
         package init() {}
     }

@@ -1,5 +1,5 @@
-/// When a connection that does nothing ends, and how its two peers are asked whether they are still there. nil: as the process
-/// has it; zero: never.
+/// How long a connection waits for an endpoint, when one that does nothing ends, and how its two peers are asked whether they are
+/// still there. nil: as the process has it; zero: never.
 package struct Timeouts: Hashable, Sendable {
     /// No byte in either direction for so long.
     package var idle: Duration?
@@ -9,6 +9,9 @@ package struct Timeouts: Hashable, Sendable {
     package var keepalive: Duration?
     /// Bytes may go unacknowledged for so long (TCP_USER_TIMEOUT).
     package var userTimeout: Duration?
+    /// One endpoint may take so long to accept a connection, and all that are tried for it together; never zero.
+    package var connectAttempt: Duration?
+    package var connect: Duration?
 
     package init(idle: Duration? = nil, halfClose: Duration? = nil, keepalive: Duration? = nil, userTimeout: Duration? = nil) {
         self.idle = idle

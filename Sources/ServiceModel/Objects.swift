@@ -118,6 +118,11 @@ package struct Service: Hashable, Sendable {
         case v1, v2
     }
 
+    /// What becomes of a client that begins with such a header though none is due, by annotation.
+    package enum UnexpectedProxyHeader: String, Hashable, Sendable, CaseIterable {
+        case pass, close
+    }
+
     /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
@@ -127,12 +132,15 @@ package struct Service: Hashable, Sendable {
         package var halfCloseTimeout: Duration?
         package var keepalive: Duration?
         package var userTimeout: Duration?
+        package var connectTimeout: Duration?
+        package var connectAttemptTimeout: Duration?
         /// Per port of the Service, and per port and client's address.
         package var connectionsMax: Int?
         package var connectionsPerSourceMax: Int?
         package var proxyProtocol: ProxyProtocol?
         /// Whose connections begin with a header that is believed.
         package var acceptProxyProtocolFrom: [IPRange]?
+        package var unexpectedProxyHeader: UnexpectedProxyHeader?
 
         package init() {}
     }

@@ -127,6 +127,7 @@ struct RunCommandTests {
         #expect(command.tcpKeepalive.duration == .seconds(120))
         #expect(command.tcpUserTimeout.duration == .seconds(180))
         #expect(command.logFormat == .text)
+        #expect(command.logConnections == .off)
         #expect(command.adminSocket == nil)
         #expect(command.seed == nil)
         #expect(command.workers == nil)
@@ -170,13 +171,14 @@ struct RunCommandTests {
     @Test func filesAndShorthandsMix() throws {
         let command = try RunCommand.parse([
             "web.yaml", "80=81", "-", "--engine", "io_uring", "--workers", "3", "--admin-socket", "none", "--log-format", "json", "--grace",
-            "1m",
+            "1m", "--log-connections", "errors",
         ])
         #expect(command.sources == ["web.yaml", "80=81", "-"])
         #expect(command.engine == .ioUring)
         #expect(command.workers == 3)
         #expect(command.adminSocket == AdminSocketArgument.none)
         #expect(command.grace.duration == .seconds(60))
+        #expect(command.logConnections == .errors)
     }
 
     @Test(arguments: [
@@ -184,6 +186,7 @@ struct RunCommandTests {
         ["a", "--idle-timeout", "1ms"], ["a", "--half-close-timeout", "never"], ["a", "--tcp-keepalive", "10h"],
         ["a", "--tcp-user-timeout", "1000h"], ["a", "--connect-timeout", "0s"], ["a", "--proxy-header-timeout", "0s"],
         ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
+        ["a", "--log-connections", "some"],
         ["a", "--connections-max", "0"],
     ])
     func usageErrorsExitWith64(arguments: [String]) {

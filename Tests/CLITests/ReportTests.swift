@@ -96,7 +96,9 @@ struct StartReportTests {
                 state: reason.map { .failed($0) } ?? (frontend.group.isEmpty ? .noEndpoints : .listening))
         }
         return StartReport(
-            engine: EngineReport(name: engine, reason: "the reason"), snapshot: compiler.snapshot, reports: reports, sources: ["dir"],
+            engine: EngineReport(name: engine, reason: "the reason"),
+            limits: LimitsReport(budget: DescriptorBudget(openFiles: 20_000, workers: 2, listeners: 2)), snapshot: compiler.snapshot,
+            reports: reports, sources: ["dir"],
             adminSocket: "/tmp/a.sock", adminSocketIsDefault: false
         ).lines
     }
@@ -105,6 +107,8 @@ struct StartReportTests {
         #expect(
             try greeting(["9300=9301,9302"]) == [
                 "engine   io_uring (the reason)",
+                "limits   9,831 connections (ulimit -n 20,000; set aside: 64 for the program, 16 for 2 workers, 256 for pipes, "
+                    + "2 for listeners)",
                 "listen   tcp 127.0.0.1:9300  service default/port-9300",
                 "backends 127.0.0.1:9301   127.0.0.1:9302",
                 "admin    ringway stats --admin-socket /tmp/a.sock",
@@ -128,6 +132,35 @@ struct StartReportTests {
         let lines = try greeting((1...50).map { "\($0)=1000" })
         #expect(lines.count(where: { $0.hasPrefix("backends") }) == StartReport.servicePortsMax)
         #expect(lines.contains { $0.contains("and 30 more Service ports (50 listeners in all, 0 failed)") })
+    }
+}
+
+struct LimitsReportTests {
+    private func report(_ files: Int, _ connectionsMax: Int?, workers: Int = 1) -> LimitsReport {
+        LimitsReport(budget: DescriptorBudget(openFiles: files, workers: workers, listeners: 2), connectionsMax: connectionsMax)
+    }
+
+    @Test func aLimitOfTheUserIsNamedWithWhatTheFilesWouldAllow() {
+        let report = report(20_000, 500)
+        #expect(report.text == "500 connections (--connections-max; ulimit -n 20,000 leaves room for 9,899)")
+        #expect(report.connections == 500 && report.warning == nil)
+    }
+
+    @Test func aLimitBeyondTheOpenFilesIsAWarningWithTheRemedy() throws {
+        let report = report(1024, 5000)
+        #expect(report.connections == 443)
+        #expect(
+            report.text.hasPrefix("443 connections, not the 5,000 of --connections-max (ulimit -n 1,024; set aside: 64 for the program"))
+        let warning = try #require(report.warning)
+        #expect(warning.contains("at 443 connections accepting pauses"))
+        // Who does as told gets what was asked for.
+        let files = try #require(warning.split(separator: " ").compactMap { Int($0.filter(\.isNumber)) }.last)
+        #expect(self.report(files, 5000).warning == nil && self.report(files, 5000).connections == 5000)
+    }
+
+    @Test func theTablesOfTheWorkersAreNamedWhereFilesWouldAllowMore() {
+        #expect(report(1_000_000, nil, workers: 1).text == "262,144 connections (the tables of 1 worker)")
+        #expect(report(1_000_000, 300_000).warning?.hasSuffix("the tables of 1 worker hold 262144") == true)
     }
 }
 

@@ -38,11 +38,21 @@ struct SnapshotCompilerTests {
             $0.halfCloseTimeout = .zero
             $0.keepalive = .seconds(60)
             $0.userTimeout = .seconds(90)
+            $0.connectTimeout = .seconds(7)
+            $0.connectAttemptTimeout = .milliseconds(300)
         }
         let after = try #require(compiler.compile([changed]).snapshot)
-        #expect(
-            after.group("127.0.0.1:80")?.settings.timeouts
-                == Timeouts(idle: .seconds(5), halfClose: .zero, keepalive: .seconds(60), userTimeout: .seconds(90)))
+        var expected = Timeouts(idle: .seconds(5), halfClose: .zero, keepalive: .seconds(60), userTimeout: .seconds(90))
+        expected.connect = .seconds(7)
+        expected.connectAttempt = .milliseconds(300)
+        #expect(after.group("127.0.0.1:80")?.settings.timeouts == expected)
+    }
+
+    @Test(arguments: [(nil, false), (.pass, false), (.close, true)] as [(Service.UnexpectedProxyHeader?, Bool)])
+    func headersThatAreNotDueAreRefusedWhereTheServiceSaysSo(choice: Service.UnexpectedProxyHeader?, isRefused: Bool) throws {
+        var compiler = SnapshotCompiler()
+        let object = echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.unexpectedProxyHeader = choice }
+        #expect(try #require(compiler.compile([object]).snapshot).group("127.0.0.1:80")?.settings.refusesUnexpectedHeaders == isRefused)
     }
 
     @Test func nothingToServePublishesNothing() {

@@ -42,6 +42,9 @@ extension EndToEndTests {
                 try read(40 * Stream.megabyte)
                 sleep(3)
                 try FailoverTests.expectIdle(ringway)
+                let workers = try ringway.statistics().workers
+                #expect(workers.contains { $0.bulkDirections >= 1 } && workers.contains { $0.pipesOpen >= 1 })
+                #expect(workers.allSatisfy { $0.transfersRefused == 0 })
                 // Almost to the end: now the server's FIN stands behind bytes that can't be delivered.
                 try read(megabytes * Stream.megabyte - received - 12 * Stream.megabyte)
                 sleep(4)

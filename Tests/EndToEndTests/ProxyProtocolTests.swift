@@ -168,6 +168,53 @@ extension EndToEndTests {
         }
 
         @Test(arguments: Engines.available)
+        func aHeaderThatIsNotDueIsResetWhereItIsRefused(engine: String) throws {
+            let received = Counter()
+            let backend = try ScriptedBackend { connection in
+                // Speaks first, and is not held up by what clients might say.
+                try connection.send("hello\n")
+                while true {
+                    let bytes = try connection.receive()
+                    if bytes.isEmpty { break }
+                    received.add(bytes.count)
+                    try connection.send(bytes)
+                }
+                connection.shutdownWrite()
+            }
+            try withService(
+                engine, ["unexpected-proxy-header": "close"], options: ["--proxy-header-timeout", "500ms"],
+                backends: ["127.0.0.1:\(backend.port)"]
+            ) { ringway, port in
+                for header in [Array(Self.told.utf8), Self.toldBinary, Self.local] {
+                    for bytewise in [false, true] {
+                        let client = try TestSocket(to: "127.0.0.1", port)
+                        try expect(client.receive(exactly: 6), is: "hello\n")
+                        // The reset comes with the byte that makes it a header, and is told once, to a send or to a receive.
+                        var couldSend = true
+                        for piece in bytewise ? header.map({ [$0] }) : [header] where couldSend {
+                            couldSend = (try? client.send(piece)) != nil
+                            if bytewise { usleep(1000) }
+                        }
+                        #expect(!couldSend || client.ending() == ECONNRESET)
+                    }
+                }
+                let stops = try TestSocket(to: "127.0.0.1", port)
+                try stops.send("\r\n")
+                try expect(stops.receive(exactly: 6), is: "hello\n")
+                #expect(stops.ending() == ECONNRESET)
+                try waitUntil("all are closed") { try ringway.statistics().connectionsActive == 0 }
+                #expect(try ringway.statistics().closed("proxy-header-bad") == 7)
+                #expect(received.value == 0)
+                for request in [Self.request, "PROXYING is no header", "\r\n\r\n"] {
+                    let client = try TestSocket(to: "127.0.0.1", port)
+                    try client.send(request)
+                    client.shutdownWrite()
+                    try expect(client.receiveAll(), is: "hello\n" + request)
+                }
+            }
+        }
+
+        @Test(arguments: Engines.available)
         func bytesOfOthersPassThroughUntouched(engine: String) throws {
             let backend = try ScriptedBackend.echo()
             try withService(

@@ -36,6 +36,7 @@ package final class SimulatedDriver: Driver {
     package internal(set) var systemCalls: UInt64 = 0
     /// Receives that were submitted as ones that rest.
     package internal(set) var receivesRested = 0
+    package var pipesOpen: Int { (0..<settings.pipes).count { pipes[$0].isTaken } }
     /// What the caller did against the contract; empty is right. At most `breachesMax` are kept.
     package private(set) var breaches: [String] = []
     /// Sockets that can be open at once; may be changed at any time.

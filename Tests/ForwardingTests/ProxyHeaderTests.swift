@@ -5,6 +5,21 @@ import Testing
 
 /// The codec of the PROXY protocol's headers, without a worker.
 @Suite struct ProxyHeaderTests {
+    static let beginnings: [[UInt8]] = [Array("PROXY ".utf8), Array("\r\n\r\n\0\r\nQUIT\n".utf8)]
+
+    @Test(arguments: beginnings)
+    func aBeginningIsAHeaderOnceItIsWholeAndNothingElseBeforeThat(_ mark: [UInt8]) {
+        #expect(mark.count <= ProxyHeader.beginningMax)
+        for length in 0..<mark.count {
+            let prefix = Array(mark[..<length])
+            #expect(ProxyHeader.beginning(of: prefix.span) == .undecided)
+            for byte in UInt8.min...UInt8.max where byte != mark[length] && (length > 0 || !Self.beginnings.contains { $0[0] == byte }) {
+                #expect(ProxyHeader.beginning(of: (prefix + [byte]).span) == .other)
+            }
+        }
+        for rest in [[], [0], Array("TCP4 1.2.3.4".utf8)] as [[UInt8]] { #expect(ProxyHeader.beginning(of: (mark + rest).span) == .header) }
+    }
+
     static func addresses(_ source: String, _ sourcePort: UInt16, _ destination: String, _ destinationPort: UInt16) -> ProxyAddresses {
         ProxyAddresses(
             source: IPAddress(source)!, sourcePort: sourcePort, destination: IPAddress(destination)!, destinationPort: destinationPort)

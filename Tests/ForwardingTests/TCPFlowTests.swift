@@ -345,15 +345,4 @@ private struct FlowUnderTest {
         let again = table.allocate()
         #expect(again == 0)
     }
-
-    @Test func connectionsStayWithinTheLimitOfOpenFiles() {
-        for files in [16, 64, 256, 1024, 20_000, 1_000_000] {
-            for workers in [1, 2, 16] {
-                let connections = DataPlane.connectionsWithin(openFiles: files, workers: workers)
-                #expect(connections >= 1)
-                #expect(connections * 2 <= files)
-            }
-        }
-        #expect(DataPlane.connectionsWithin(openFiles: 20_000, workers: 1) >= 9_900)
-    }
 }

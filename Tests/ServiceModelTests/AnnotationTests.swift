@@ -175,6 +175,17 @@ import Testing
             ])
     }
 
+    @Test func whatBecomesOfAHeaderThatIsNotDueIsReadByItsName() {
+        for choice in Service.UnexpectedProxyHeader.allCases {
+            let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/unexpected-proxy-header": .string(choice.rawValue)])
+            #expect(decodedService(node)?.settings.unexpectedProxyHeader == choice)
+        }
+        #expect(
+            Self.errors("unexpected-proxy-header", "reject") == [
+                Self.invalid("unexpected-proxy-header", "Unsupported value: \"reject\": supported values: \"close\", \"pass\"")
+            ])
+    }
+
     @Test func rangesAreReadInOrder() {
         let annotations: Tree = ["ringway.dev/accept-proxy-protocol-from": " 10.0.0.0/8,192.168.1.7/32 , fd00::/8"]
         let read = decodedService(service(["ports": [["port": 80]]], annotations: annotations))?.settings.acceptProxyProtocolFrom
@@ -238,11 +249,12 @@ import Testing
     @Test func aTimeoutIsReadWithinItsBounds() throws {
         let tree: Tree = [
             "ringway.dev/idle-timeout": "1h30m", "ringway.dev/half-close-timeout": "500ms", "ringway.dev/tcp-keepalive": "1m",
-            "ringway.dev/tcp-user-timeout": "90s",
+            "ringway.dev/tcp-user-timeout": "90s", "ringway.dev/connect-timeout": "5s", "ringway.dev/connect-attempt-timeout": "10ms",
         ]
         let settings = try #require(decodedService(service(["ports": [["port": 80]]], annotations: tree))).settings
         #expect(settings.idleTimeout == .seconds(5400) && settings.halfCloseTimeout == .milliseconds(500))
         #expect(settings.keepalive == .seconds(60) && settings.userTimeout == .seconds(90))
+        #expect(settings.connectTimeout == .seconds(5) && settings.connectAttemptTimeout == .milliseconds(10))
         #expect(
             Self.errors("tcp-keepalive", "10h") == [
                 Self.invalid("tcp-keepalive", "Invalid value: \"10h\": must be between 1s and 9h, inclusive, or off")
@@ -250,6 +262,17 @@ import Testing
         #expect(Self.errors("idle-timeout", "1ms").count == 1)
         #expect(Self.errors("half-close-timeout", "never").count == 1)
         #expect(Self.errors("tcp-user-timeout", "1000h").count == 1)
+        // A connect can't be without an end.
+        #expect(
+            Self.errors("connect-timeout", "off") == [
+                Self.invalid(
+                    "connect-timeout",
+                    "Invalid value: \"off\": must be a length of time with its unit, such as 500ms, 90s, 5m or 1h30m")
+            ])
+        #expect(
+            Self.errors("connect-attempt-timeout", "0s") == [
+                Self.invalid("connect-attempt-timeout", "Invalid value: \"0s\": must be between 10ms and 1h, inclusive")
+            ])
     }
 
     @Test func aLengthOfTimeHasBounds() {

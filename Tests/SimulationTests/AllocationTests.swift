@@ -23,7 +23,7 @@ struct AllocationTests {
         #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
     }
 
-    @Test func norDoHeadersOfEitherSide() {
+    @Test func norDoHeadersOfEitherSideAndTheLog() {
         let finding = WarmWorker(connections: WarmWorker.isOptimised ? 1000 : 200, usesProxyProtocol: true).measure()
         #expect(finding.failures == [])
         #expect(finding.allocations == 0 || !WarmWorker.isOptimised)

@@ -28,6 +28,7 @@ struct Scenario {
     let isCalm: Bool
     let worker: WorkerUnderTest
     let network: SimulatedNetwork
+    private let log: ConnectionLogReader
     private(set) var frontends: [SocketAddress] = []
     private(set) var closingFrontend: (address: SocketAddress, time: UInt64)?
     private(set) var clients: [Int] = []
@@ -35,6 +36,8 @@ struct Scenario {
     /// What each client's endpoint is to hear first, where its Service tells; and the clients whose own header is bad.
     private(set) var headers: [Int: [UInt8]] = [:]
     private(set) var clientsWithBadHeader: Set<Int> = []
+    /// Those that say one that nobody is to hear; their servers may speak to them before they do.
+    private(set) var clientsWithUnexpectedHeader: Set<Int> = []
     private var random: SimulatedRandom
     private let faults: Faults
     private let descriptorLimit: Int
@@ -69,6 +72,9 @@ struct Scenario {
         workerSettings.bulk.leaveBytes = random.within(0...1000)
         workerSettings.bulk.leaveCount = Int16(random.within(1...4))
         workerSettings.bulk.refusedUnits = Int16(random.within(0...10))
+        log = ConnectionLogReader(random.chance(0.5) ? .all : .off, ring: 1 << random.within(1...6))
+        workerSettings.connectionLogging = log.logging
+        workerSettings.connectionRing = log.ring
         worker = WorkerUnderTest(network: network, driver: driver, settings: workerSettings)
         if !isCalm, random.chance(0.2) { worker.driver.descriptorLimit = random.within(12...60) }
         self.faults = faults
@@ -84,6 +90,7 @@ struct Scenario {
             settings.selection = Selection.allCases[random.below(Selection.allCases.count)]
             if random.chance(0.4) { settings.proxyProtocol = random.chance(0.5) ? .v1 : .v2 }
             if random.chance(0.4) { settings.acceptsHeadersFrom = [IPRange("10.1.0.0/28")!] }
+            settings.refusesUnexpectedHeaders = random.chance(0.4)
             self.settings.append(settings)
             var endpoints: [SocketAddress] = []
             for place in 0..<random.within(1...4) {
@@ -184,10 +191,10 @@ struct Scenario {
     private mutating func addHeader(_ client: Int, from local: SocketAddress, to frontend: Int) -> [UInt8] {
         let own = ProxyAddresses(source: local, destination: frontends[frontend])
         var told = own
+        let source = SocketAddress(IPAddress(ipv4: 0xcb00_7100 + UInt32(random.below(4))), PortNumber(1 + random.below(65_000))!)
+        let other = ProxyAddresses(source: source, destination: SocketAddress(IPAddress(ipv4: 0xc633_6401), PortNumber(443)!))
         var header: [UInt8] = []
         if settings[frontend].acceptsHeadersFrom.contains(where: { $0.contains(local.address) }) {
-            let source = SocketAddress(IPAddress(ipv4: 0xcb00_7100 + UInt32(random.below(4))), PortNumber(1 + random.below(65_000))!)
-            let other = ProxyAddresses(source: source, destination: SocketAddress(IPAddress(ipv4: 0xc633_6401), PortNumber(443)!))
             switch random.below(isCalm ? 4 : 6) {
             case 0: header = Array("PROXY UNKNOWN\r\n".utf8)
             case 1: header = Headers.local
@@ -200,6 +207,9 @@ struct Scenario {
                 clientsWithBadHeader.insert(client)
                 header = Array("PROXY TCP4 1.2.3.4 5.6.7.8 65536 2\r\n".utf8)
             }
+        } else if settings[frontend].refusesUnexpectedHeaders, !isCalm, random.chance(0.2) {
+            clientsWithUnexpectedHeader.insert(client)
+            header = Headers.bytes(random.chance(0.5) ? .v1 : .v2, other)
         }
         if let version = settings[frontend].proxyProtocol { headers[client] = Headers.bytes(version, told) }
         return header
@@ -215,17 +225,19 @@ struct Scenario {
         let clients = clients
         let network = network
         let worker = worker
+        let log = log
         var closing = closingFrontend
         let deadline = network.now + Self.nanosecondsMax
         let areOver =
             worker.run(ticksMax: 400_000, waitMax: 5_000_000_000) {
+                log.read()
                 if let (address, time) = closing, network.now >= time {
                     worker.close(address)
                     closing = nil
                 }
                 return network.now > deadline || clients.allSatisfy { network.peer($0).isOver }
             } && unfinished.isEmpty
-        var found: [String] = []
+        var found = worker.miscounted()
         if !areOver {
             worker.describeFlows()
             found.append("after \(network.now / 1_000_000) ms these clients are not over: \(unfinished)")
@@ -247,7 +259,7 @@ struct Scenario {
         network.rebootVanishedPeers()
         worker.run(nanoseconds: 100_000_000_000)
         network.rebootVanishedPeers()
-        return found + worker.imbalances()
+        return found + worker.imbalances() + log.differences(from: worker)
     }
 
     private var unfinished: [Int] { clients.filter { !network.peer($0).isOver } }

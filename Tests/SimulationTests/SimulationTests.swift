@@ -2,6 +2,8 @@ import EngineSimulator
 import Foundation
 import Testing
 
+@testable import Forwarding
+
 /// A whole worker under faults, from seeds. `RINGWAY_SEED=17` plays one again; `RINGWAY_SEEDS=5000` plays that many.
 struct SimulationTests {
     static let groups = 8
@@ -25,14 +27,20 @@ struct SimulationTests {
     @Test func theRunsHaveBulkFlowsOfAllKinds() {
         var bytes: UInt64 = 0
         var cancelledWithBytes = 0
+        var directions: UInt64 = 0
+        var refused: UInt64 = 0
         for seed in UInt64(1)...60 {
             var scenario = Scenario(seed: seed)
             _ = scenario.play()
             bytes += scenario.worker.driver.bytesTransferred
             cancelledWithBytes += scenario.worker.driver.transfersCancelledWithBytes
+            directions += scenario.worker.counter(Column.bulkDirections)
+            refused += scenario.worker.counter(Column.transfersRefused)
+            #expect(scenario.worker.counter(Column.pipesOpen) == 0)
         }
         #expect(bytes > 100_000)
         #expect(cancelledWithBytes > 0)
+        #expect(directions > 60 && refused > 0)
     }
 
     @Test func theSameSeedIsTheSameRun() {

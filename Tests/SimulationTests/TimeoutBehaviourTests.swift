@@ -82,6 +82,42 @@ struct TimeoutBehaviourTests {
         stage.close()
     }
 
+    /// A black hole is left after the time for an attempt, and the client after that for all: the Service's own, not the process's.
+    @Test(arguments: [(100, 250, 3), (400, 250, 1)])
+    func aServiceHasItsOwnTimesForAConnect(attempt: Int, all: Int, attempts: Int) {
+        let stage = Stage()
+        for _ in 0..<8 { stage.network.blackHoles.insert(stage.addEndpoint()) }
+        var settings = EndpointGroup.Settings()
+        settings.timeouts.connectAttempt = .milliseconds(attempt)
+        settings.timeouts.connect = .milliseconds(all)
+        stage.open(settings)
+        let began = stage.network.now
+        let client = stage.addClient(Self.silent)
+        #expect(stage.finish([client]))
+        let peer = stage.network.peer(client)
+        #expect(peer.sawReset && (second / 4...second / 4 + slack).contains(peer.endedAt - began))
+        #expect(stage.connections.reduce(0, +) == UInt64(attempts))
+        stage.worker.run(nanoseconds: second)
+        #expect(stage.worker.closed(.connectTimeout) == 1)
+        stage.close()
+    }
+
+    /// What a change says holds for connections that are accepted after it; for attempts that begin after it, too.
+    @Test func aChangedTimeHoldsFromThenOn() {
+        let stage = Stage()
+        stage.network.blackHoles.insert(stage.addEndpoint())
+        stage.open()
+        var settings = EndpointGroup.Settings()
+        settings.timeouts.connect = .milliseconds(100)
+        stage.worker.replace(Stage.frontend, to: stage.endpoints, settings: settings)
+        stage.worker.run(nanoseconds: 1_000_000)
+        let began = stage.network.now
+        let client = stage.addClient(Self.silent)
+        #expect(stage.finish([client]))
+        #expect((second / 10...second / 10 + slack).contains(stage.network.peer(client).endedAt - began))
+        stage.close()
+    }
+
     @Test func whoOwesTheAnswerIsNamed() {
         let stage = Self.stage()
         stage.addEndpoint(Self.mute)

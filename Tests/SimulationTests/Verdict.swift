@@ -16,7 +16,8 @@ struct Verdict {
             if let header = scenario.headers[Int(peer.number)] {
                 check(network.header(heardBy: index) == header, "server \(index) heard another header than that of client \(peer.number)")
             }
-            check(!scenario.clientsWithBadHeader.contains(Int(peer.number)), "client \(peer.number) reached a server with a bad header")
+            let isBad = scenario.clientsWithBadHeader.union(scenario.clientsWithUnexpectedHeader).contains(Int(peer.number))
+            check(!isBad, "client \(peer.number) reached a server with a bad header")
             check(peer.matchesEcho, "server \(index) got bytes that client \(peer.number) did not send there")
             if servers.updateValue(peer, forKey: peer.number) != nil {
                 findings.append("two servers got the bytes of client \(peer.number)")

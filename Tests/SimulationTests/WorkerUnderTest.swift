@@ -96,6 +96,18 @@ final class WorkerUnderTest {
         serviceRows.reduce(0) { $0 + counters.read(row: $1, column: Column.closed + Int(reason.rawValue)) }
     }
 
+    /// Service ports that lost count: of the connections they had, those that are not open were closed for one reason each.
+    func miscounted() -> [String] {
+        var found: [String] = []
+        for row in serviceRows {
+            func count(_ column: Int) -> UInt64 { counters.read(row: row, column: column) }
+            let closed = CloseReason.allCases.reduce(0) { $0 + count(Column.closed + Int($1.rawValue)) }
+            let (all, active) = (count(Column.connections), count(Column.connectionsActive))
+            if closed != all &- active { found.append("row \(row) had \(all), has \(active) open, and counts \(closed) as closed") }
+        }
+        return found
+    }
+
     /// Prints the flows that live, for a person at work on a seed.
     func describeFlows() {
         print("at", network.now, "free buffers", driver.buffers.freeCount, "of", driver.buffers.capacity)
@@ -117,6 +129,8 @@ final class WorkerUnderTest {
         var found = driver.breaches + driver.leaks()
         if connectionsActive != 0 { found.append("\(connectionsActive) flows are left") }
         if counter(Column.accepted) != closed { found.append("accepted \(counter(Column.accepted)), closed \(closed)") }
+        if closed(.internal) != 0 { found.append("\(closed(.internal)) were closed for no reason that has a name") }
+        found += miscounted()
         for row in serviceRows + endpointRows where counters.read(row: row, column: Column.connectionsActive) != 0 {
             found.append("row \(row) counts \(Int64(bitPattern: counters.read(row: row, column: Column.connectionsActive))) as active")
         }

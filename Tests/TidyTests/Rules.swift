@@ -243,6 +243,19 @@ enum Rules {
             + shown.subtracting(known).sorted().map { "README.md has a row for \($0), which the program does not know" }
     }
 
+    /// Words for a close that the README's table has not, or that the program never says.
+    static func closeReasonsThatDiffer(list: File, readme: File) -> [String] {
+        let known = Set(list.lines.filter { $0.contains("case .") }.compactMap { $0.split(separator: "\"").dropFirst().first })
+        let rows = readme.lines.drop { !$0.hasPrefix("| reason |") }.dropFirst(2).prefix { $0.hasPrefix("|") }
+        let shown = Set(
+            rows.flatMap { row in
+                let cell: Substring = row.split(separator: "|").first ?? ""
+                return cell.split { $0 == "," || $0 == " " || $0 == "`" }
+            })
+        return known.subtracting(shown).sorted().map { "README.md does not say what \($0) means" }
+            + shown.subtracting(known).sorted().map { "README.md explains \($0), which nobody says" }
+    }
+
     /// Options a document shows that the program does not know.
     static func unknownOptions(_ document: File, known: String) -> [String] {
         let words = document.text.split { !($0.isLetter || $0 == "-") }

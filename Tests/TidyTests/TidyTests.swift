@@ -133,6 +133,20 @@ struct TidyTests {
         #expect(Rules.annotationsThatDiffer(list: list, readme: readme) == [])
     }
 
+    @Test func theManualHasEveryCloseReasonAndNoOther() throws {
+        let list = try #require(Repository.file("Sources/Forwarding/TCP/CloseReason.swift"))
+        let readme = try #require(Repository.file("README.md"))
+        #expect(Rules.closeReasonsThatDiffer(list: list, readme: readme) == [])
+    }
+
+    @Test func closeReasonsThatDifferAreFound() {
+        let list = File(path: "list", text: "case .a: \"a\"\ncase .b: \"b-c\"")
+        func table(_ rows: String) -> File { File(path: "README.md", text: "| reason | what |\n| --- | --- |\n\(rows)\n\n| `x` | y |") }
+        #expect(Rules.closeReasonsThatDiffer(list: list, readme: table("| `a`, `b-c` | both |")) == [])
+        #expect(Rules.closeReasonsThatDiffer(list: list, readme: table("| `a` | one |")).count == 1)
+        #expect(Rules.closeReasonsThatDiffer(list: list, readme: table("| `a` | one |\n| `b-c`, `d` | more |")).count == 1)
+    }
+
     @Test func annotationsThatDifferAreFound() {
         let list = File(path: "list", text: "let a = \"ringway.dev/a\"\nlet p = \"ringway.dev/\"\nlet b = [\"ringway.dev/b\"]")
         #expect(Rules.annotationsThatDiffer(list: list, readme: File(path: "README.md", text: "| `ringway.dev/a` |")).count == 1)

@@ -19,6 +19,8 @@ enum PinChoice: String, CaseIterable, ExpressibleByArgument {
     }
 }
 
+extension ConnectionLogging: ExpressibleByArgument {}
+
 /// `--log-format`.
 enum LogFormat: String, CaseIterable, ExpressibleByArgument {
     /// `time level message key=value…`

@@ -60,7 +60,11 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "How long all attempts of one connection may take together.")
     var connectTimeout = DurationArgument(.seconds(3))
 
-    @Option(help: "How long a client of accept-proxy-protocol-from may take for its PROXY header.")
+    @Option(
+        help: """
+            How long a client of accept-proxy-protocol-from may take for its PROXY header, and one of unexpected-proxy-header: close to \
+            show that it sends none.
+            """)
     var proxyHeaderTimeout = DurationArgument(.seconds(3))
 
     @Option(help: "Reset a connection on which no byte has moved, either way, for so long; or off.")
@@ -85,6 +89,9 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(help: "Format of the log on standard error.")
     var logFormat: LogFormat = .text
+
+    @Option(help: "Which connections to log when they are closed, a line each: none, those that did not end with a FIN of both sides, all.")
+    var logConnections: ConnectionLogging = .off
 
     @Option(
         help: ArgumentHelp(
@@ -159,6 +166,7 @@ struct RunCommand: AsyncParsableCommand {
         settings.timeouts = Timeouts(
             idle: idleTimeout.duration, halfClose: halfCloseTimeout.duration, keepalive: tcpKeepalive.duration,
             userTimeout: tcpUserTimeout.duration)
+        settings.connectionLogging = logConnections
         settings.seed = seed ?? UInt64.random(in: .min ... .max)
         settings.allocationCount = { ringway_allocation_count() }
         return settings

@@ -1,15 +1,13 @@
 internal import Logging
 
-/// Writes each log message as one line to standard error, as text or JSON.
-///
-/// The workers never log; the control loop logs once per change. So lines are written at once and not buffered.
+/// Makes each log message one line, as text or JSON.
 struct LineLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     var logLevel: Logger.Level = .info
     var metadataProvider: Logger.MetadataProvider?
-    let format: LogFormat
+    private let sink: LogSink
 
-    init(format: LogFormat) { self.format = format }
+    init(sink: LogSink) { self.sink = sink }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -21,10 +19,10 @@ struct LineLogHandler: LogHandler {
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let own = event.metadata { all.merge(own) { $1 } }
         if let error = event.error { all["error"] = "\(error)" }
-        let line = LogLine(
-            microseconds: Host.wallClockMicroseconds, level: event.level.rawValue, message: event.message.description,
-            fields: all.map { ($0.key, $0.value.description) }.sorted { $0.0 < $1.0 })
-        Host.write(line.text(as: format) + "\n", to: .error)
+        sink.write(
+            LogLine(
+                microseconds: Host.wallClockMicroseconds, level: event.level.rawValue, message: event.message.description,
+                fields: all.map { ($0.key, $0.value.description) }.sorted { $0.0 < $1.0 }))
     }
 }
 
@@ -34,15 +32,19 @@ struct LogLine {
     var level: String
     var message: String
     var fields: [(key: String, value: String)]
+    /// Further ones, which JSON has as numbers.
+    var numbers: [(key: String, value: String)] = []
 
     func text(as format: LogFormat) -> String {
         switch format {
         case .text:
-            ([timestamp, level, Self.oneLine(message)] + fields.map { "\($0.key)=\(Self.quotedIfNeeded($0.value))" }).joined(separator: " ")
+            ([timestamp, level, Self.oneLine(message)] + (fields + numbers).map { "\($0.key)=\(Self.quotedIfNeeded($0.value))" })
+                .joined(separator: " ")
         case .json:
             "{"
-                + ([("time", timestamp), ("level", level), ("message", message)] + fields)
-                .map { "\(Self.json($0.0)):\(Self.json($0.1))" }.joined(separator: ",") + "}"
+                + (([("time", timestamp), ("level", level), ("message", message)] + fields)
+                .map { "\(Self.json($0.0)):\(Self.json($0.1))" } + numbers.map { "\(Self.json($0.key)):\($0.value)" })
+                .joined(separator: ",") + "}"
         }
     }
 

@@ -44,6 +44,7 @@ struct Balancer {
     }
 
     private let options: Options
+    private let sink: LogSink
     private let logger: Logger
     private let status = ProcessStatus()
     private let events: AsyncStream<Event>
@@ -54,7 +55,9 @@ struct Balancer {
 
     init(options: Options) {
         self.options = options
-        logger = Logger(label: "ringway") { _ in LineLogHandler(format: options.logFormat) }
+        let sink = LogSink(format: options.logFormat)
+        self.sink = sink
+        logger = Logger(label: "ringway") { _ in LineLogHandler(sink: sink) }
         (events, eventsContinuation) = AsyncStream<Event>.makeStream()
     }
 
@@ -62,6 +65,7 @@ struct Balancer {
     ///
     /// - Returns: the exit code: 0 after a drain, 1 where it could not begin.
     mutating func run() async -> Int32 {
+        defer { sink.flush() }
         let eventsContinuation = eventsContinuation
         let termination = Termination(status: status) { eventsContinuation.yield(.terminationRequested(signal: $0)) }
 
@@ -82,6 +86,8 @@ struct Balancer {
             return ExitStatus.failure
         }
         status.began(with: dataPlane)
+        let connections = ConnectionLog(dataPlane: dataPlane, sink: sink)
+        let logging = options.settings.connectionLogging == .off ? nil : Task { await connections.run() }
 
         let admin: AdminServer?
         switch await startAdminServer() {
@@ -108,7 +114,11 @@ struct Balancer {
                 let reports = await apply(compiler.snapshot, on: dataPlane)
                 log(journal.listenersReported(reports))
             case .terminationRequested(let signal):
-                await drain(dataPlane, signal: signal)
+                await drain(dataPlane, signal: signal) {
+                    logging?.cancel()
+                    await logging?.value
+                    connections.write()
+                }
                 break loop
             }
         }
@@ -156,8 +166,10 @@ struct Balancer {
         status.phase = .serving
 
         log(journal.found(state.diagnostics + compilation.notices))
+        let limits = LimitsReport(budget: dataPlane.descriptorBudget, connectionsMax: options.settings.connectionsMax)
+        if let warning = limits.warning { logger.warning("\(warning)") }
         let greeting = StartReport(
-            engine: dataPlane.engine, snapshot: compiler.snapshot, reports: reports, sources: options.arguments,
+            engine: dataPlane.engine, limits: limits, snapshot: compiler.snapshot, reports: reports, sources: options.arguments,
             adminSocket: admin?.path, adminSocketIsDefault: admin?.path == AdminSocketLocation.ofThisUser.path)
         switch options.logFormat {
         case .text:
@@ -166,6 +178,7 @@ struct Balancer {
         case .json:
             // Whoever asks for JSON collects it by machine: no other line may come between.
             logger.info("engine", metadata: ["engine": "\(dataPlane.engine.name)", "reason": "\(dataPlane.engine.reason)"])
+            logger.info("limits", metadata: ["connectionsMax": "\(limits.connections)", "reason": "\(limits.text)"])
             log(journal.listenersReported(reports))
         }
         let totals = compilation.totals
@@ -244,7 +257,7 @@ struct Balancer {
         }
     }
 
-    private func drain(_ dataPlane: DataPlane, signal: Int32) async {
+    private func drain(_ dataPlane: DataPlane, signal: Int32, onceEmpty: () async -> Void) async {
         status.phase = .draining
         logger.info(
             "draining: no new connections; a second signal ends at once",
@@ -253,6 +266,7 @@ struct Balancer {
                 "grace": "\(DurationText.text(of: options.grace))",
             ])
         let reset = await dataPlane.drain(grace: options.grace)
+        await onceEmpty()
         logger.info("stopped", metadata: ["connectionsReset": "\(reset)"])
     }
 }

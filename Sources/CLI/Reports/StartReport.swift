@@ -2,7 +2,7 @@ internal import Addressing
 internal import Forwarding
 internal import Routing
 
-/// The lines that `ringway run` greets with: which engine, who listens where, and with which backends.
+/// The lines that `ringway run` greets with: which engine, how many connections, who listens where, and with which backends.
 struct StartReport {
     /// Service ports shown one by one; of more only the count is told.
     static let servicePortsMax = 20
@@ -10,6 +10,7 @@ struct StartReport {
     static let backendsMax = 8
 
     var engine: EngineReport
+    var limits: LimitsReport
     var snapshot: RoutingSnapshot
     var reports: [ListenerReport]
     /// Files, directories and shorthands, as given.
@@ -22,6 +23,7 @@ struct StartReport {
     var lines: [String] {
         // epoll is the second choice (or was asked for), so what follows it is a reason and not a list of features.
         var lines = [engine.name == "epoll" ? "engine   epoll: \(engine.reason)" : "engine   \(engine.name) (\(engine.reason))"]
+        lines.append("limits   \(limits.text)")
         let byPort = Dictionary(grouping: reports, by: \.service)
         for (service, reports) in byPort.sorted(by: { $0.key < $1.key }).prefix(Self.servicePortsMax) {
             lines += reports.map(line(for:))

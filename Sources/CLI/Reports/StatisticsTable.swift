@@ -63,12 +63,18 @@ struct StatisticsTable {
     }
 
     private var workers: [[String]] {
-        var rows = [["WORKER", "CPU", "ACTIVE", "ACCEPTED", "TICKS", "SYSCALLS", "ALLOCATIONS", "PAUSES", "NO BUFFER", "NO PORT"]]
+        var rows = [
+            [
+                "WORKER", "CPU", "ACTIVE", "ACCEPTED", "TICKS", "SYSCALLS", "ALLOCATIONS", "PAUSES", "NO BUFFER", "NO PORT", "BULK", "NO BULK",
+                "PIPES",
+            ]
+        ]
         for worker in report.dataPlane.workers {
             rows.append([
                 "\(worker.index)", worker.cpu.map { "\($0)" } ?? "-", "\(worker.connectionsActive)", "\(worker.connectionsAccepted)",
                 "\(worker.ticks)", "\(worker.systemCalls)", worker.allocations.map { "\($0)" } ?? "-", "\(worker.acceptPauses)",
-                "\(worker.buffersExhausted)", "\(worker.portsExhausted)",
+                "\(worker.buffersExhausted)", "\(worker.portsExhausted)", "\(worker.bulkDirections)", "\(worker.transfersRefused)",
+                "\(worker.pipesOpen)",
             ])
         }
         return rows

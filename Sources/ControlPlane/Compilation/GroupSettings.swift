@@ -23,9 +23,12 @@ extension EndpointGroup.Settings {
             case nil: nil
             }
         acceptsHeadersFrom = service.settings.acceptProxyProtocolFrom ?? []
+        refusesUnexpectedHeaders = service.settings.unexpectedProxyHeader == .close
         timeouts = Timeouts(
             idle: service.settings.idleTimeout, halfClose: service.settings.halfCloseTimeout, keepalive: service.settings.keepalive,
             userTimeout: service.settings.userTimeout)
+        timeouts.connect = service.settings.connectTimeout
+        timeouts.connectAttempt = service.settings.connectAttemptTimeout
     }
 }
 

@@ -33,7 +33,7 @@ package final class EpollDriver: Driver {
     private static let noSocket = UInt32.max
 
     /// What is known and wanted of one descriptor. Zero bytes are a closed one.
-    private struct State: BitwiseCopyable {
+    struct State: BitwiseCopyable {
         var generation: UInt32
         var nextReady: UInt32
         var isRegistered: Bool
@@ -88,6 +88,7 @@ package final class EpollDriver: Driver {
 
     package var receiveBuffers: Int { buffers.freeCount }
     package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
+    package var pipesOpen: Int { transfers.pipes.openCount }
 
     /// A registered socket costs the same, whatever is waited for.
     package var restsReceives: Bool { false }

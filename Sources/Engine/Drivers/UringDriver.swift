@@ -150,6 +150,7 @@ package final class UringDriver: Driver {
 
     package var receiveBuffers: Int { buffers.freeCount &+ buffersLent }
     package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
+    package var pipesOpen: Int { transfers.pipes.openCount }
 
     package var restsReceives: Bool { true }
 

@@ -15,6 +15,16 @@ extension BufferPool {
         }
     }
 
+    /// Copies the first `count` bytes of a buffer that was taken to `target` at `position`.
+    package func copyFirst(of buffer: BufferID, count: Int, to target: inout [UInt8], at position: Int) {
+        precondition(Int(buffer.rawValue) < capacity && count >= 0 && count <= bufferSize, "outside the buffer")
+        precondition(position >= 0 && position + count <= target.count, "no room for the bytes")
+        let source = unsafe UnsafeRawBufferPointer(start: address(of: buffer), count: count)
+        unsafe target.withUnsafeMutableBytes { bytes in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[position..<position + count]).copyMemory(from: source)
+        }
+    }
+
     /// Copies `count` bytes of `source` at `position` into a buffer that was taken, at `offset`.
     package func fill(_ buffer: BufferID, at offset: Int, from source: [UInt8], at position: Int, count: Int) {
         precondition(Int(buffer.rawValue) < capacity && offset >= 0 && count >= 0 && offset + count <= bufferSize, "outside the buffer")

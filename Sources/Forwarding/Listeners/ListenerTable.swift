@@ -24,6 +24,8 @@ struct Listener: BitwiseCopyable {
     var turn = Turn()
     /// What its connections are given.
     var timeouts = FlowTimeouts()
+    var connectNanoseconds: UInt64 = 0
+    var connectAttemptNanoseconds: UInt64 = 0
 
     init(generation: UInt32) { self.generation = generation }
 }

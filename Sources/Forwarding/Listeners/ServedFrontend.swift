@@ -8,6 +8,8 @@ package final class ServedFrontend: Sendable {
     let endpointRows: [Int]
     /// Whether clients' addresses are told to endpoints, or told to us: one look for each connection of the Services that don't.
     let usesProxyProtocol: Bool
+    /// Whether a client that begins with a header though none is due is reset.
+    let refusesHeaders: Bool
     /// The header for endpoints, where one is asked for.
     let proxyProtocol: ProxyProtocolVersion?
 
@@ -18,6 +20,7 @@ package final class ServedFrontend: Sendable {
         self.endpointRows = endpointRows
         let settings = frontend.group.settings
         proxyProtocol = settings.proxyProtocol
+        refusesHeaders = settings.refusesUnexpectedHeaders
         usesProxyProtocol = settings.proxyProtocol != nil || !settings.acceptsHeadersFrom.isEmpty
     }
 }

@@ -26,6 +26,21 @@ extension ProxyHeader {
         return bytes[0] == signature[0] ? readBinary(bytes) : readLine(bytes)
     }
 
+    /// How bytes begin that need not be a header.
+    package enum Beginning: BitwiseCopyable, Hashable, Sendable {
+        case header, other
+        /// So far they could be either.
+        case undecided
+    }
+
+    /// Looks at the first bytes of a connection for what every header begins with, in either version.
+    package static func beginning(of bytes: Span<UInt8>) -> Beginning {
+        guard bytes.count > 0 else { return .undecided }
+        let mark = bytes[0] == signature[0] ? signature : lineStart
+        for index in 0..<min(bytes.count, mark.count) where bytes[index] != mark[index] { return .other }
+        return bytes.count < mark.count ? .undecided : .header
+    }
+
     // MARK: - Version 2
 
     private static func readBinary(_ bytes: Span<UInt8>) -> Reading {

@@ -34,6 +34,9 @@ package enum ProxyHeader {
     /// Bytes of the longest header that we write: a line.
     package static let writtenMax = lineMax
 
+    /// Bytes after which it is known whether a connection begins with a header.
+    package static let beginningMax = 12
+
     static let signature: [UInt8] = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]
     static let lineStart: [UInt8] = [0x50, 0x52, 0x4f, 0x58, 0x59, 0x20]
     /// Bytes before the addresses of version 2: signature, version and command, family and transport, length.

@@ -12,17 +12,18 @@ package struct BulkRule: BitwiseCopyable, Sendable {
 
     package init() {}
 
-    func received(_ count: Int, of bufferSize: Int, _ leg: inout TCPFlow.LegState) {
+    /// Answers whether the direction goes into bulk.
+    func received(_ count: Int, of bufferSize: Int, _ leg: inout TCPFlow.LegState) -> Bool {
         guard count == bufferSize else {
             leg.fullness = leg.fullness > shortCost ? leg.fullness &- shortCost : min(leg.fullness, 0)
-            return
+            return false
         }
-        guard !leg.isBulk else { return }
+        guard !leg.isBulk else { return false }
         leg.fullness &+= Int16(truncatingIfNeeded: max(1, bufferSize >> 12))
-        if leg.fullness >= enterUnits {
-            leg.isBulk = true
-            leg.fullness = 0
-        }
+        guard leg.fullness >= enterUnits else { return false }
+        leg.isBulk = true
+        leg.fullness = 0
+        return true
     }
 
     func transferred(_ count: Int, _ leg: inout TCPFlow.LegState) {

@@ -59,6 +59,14 @@ extension TCPFlow {
         return (keepalive == 0 ? userTimeout : userTimeout == 0 ? keepalive : min(keepalive, userTimeout)) / 4
     }
 
+    /// When bytes have been held back for `limit` nanoseconds; nil where none are.
+    package func heldUntil(_ now: UInt64, limit: UInt64) -> UInt64? {
+        guard heldBytes > 0 else { return nil }
+        // A tick more, for `heldSince` is rounded down.
+        let span = limit &+ 1 << TimerWheel.bucketShift
+        return now &+ span &- min(span, UInt64(FlowTime.ticks(at: now) &- heldSince) << TimerWheel.bucketShift)
+    }
+
     /// Whether the flow has done nothing for too long; a pure function of what it noted.
     package func expiry(_ now: UInt64) -> FlowExpiry {
         var limit = timeouts.idle

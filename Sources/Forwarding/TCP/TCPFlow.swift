@@ -122,6 +122,10 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var isGuarded = false
     /// Nothing has moved for a while, and receives that are armed anew rest.
     package var isResting = false
+    /// Whether the worker looks at what the client says before it goes anywhere: a header is due, or one that isn't is watched for.
+    package var isInspected = false
+    /// Bytes of the client that may yet become a header that isn't due; they stand in a buffer of their own, `held`.
+    package var heldBytes: UInt8 = 0
     /// Who sent the last bytes that came: a flow that stands still waits for the other one.
     package var spokeLast = Leg.server
     package var closeReason = CloseReason.internal
@@ -129,6 +133,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var server = LegState()
     /// Whether the listener's row is kept for this flow, because another attempt may need its group.
     package var holdsListener = false
+    /// The buffer with the bytes that are held, where there are any.
+    package var held = BufferID.none
     /// The listener's slot, for the group that another attempt is chosen from; of no meaning without `holdsListener`.
     package var listener: UInt32 = 0
     /// Rows of the worker's counters.
@@ -158,6 +164,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     /// Whether the server's socket holds ACKs back: the handshake's last for the first bytes we send, that of its first bytes for a
     /// FIN. Meaningful while established.
     package var withholdsACK = false
+    /// Since when bytes are held, as `FlowTime`.
+    package var heldSince: UInt32 = 0
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 
@@ -178,8 +186,11 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
 // MARK: - Events
 
 extension TCPFlow {
-    /// A receive completed: bytes, FIN (0), or a negative errno.
-    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool) {
+    /// A receive completed: bytes, FIN (0), or a negative errno. Answers whether the direction goes into bulk with it.
+    @discardableResult
+    package mutating func receiveCompleted(
+        _ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool
+    ) -> Bool {
         if !completion.more { self[leg].receive = .idle }
         if completion.result >= 0, leg == .server { isUntouched = false }
         if completion.result > 0 {
@@ -190,17 +201,26 @@ extension TCPFlow {
                 pool.release(completion.buffer)
             } else {
                 self[leg.other].outbox.append(completion.buffer, length: Int(completion.result), in: pool)
-                if phase == .established { bulk.received(Int(completion.result), of: pool.bufferSize, &self[leg]) }
+                if phase == .established { return bulk.received(Int(completion.result), of: pool.bufferSize, &self[leg]) }
             }
-            return
+            return false
         }
         switch FlowErrno(completion.result) {
         case .end: self[leg].input = self[leg].isBroken ? .reset : .fin
-        case .cancelled: return
+        case .cancelled: return false
         case .starved: self[leg].receive = .starved
         case .reset, .lost: self[leg].input = .reset
         }
         note(leg, FlowErrno(completion.result))
+        return false
+    }
+
+    /// The same of bytes of the client that are held back.
+    package mutating func holdCompleted(_ completion: Completion, length: Int) {
+        if !completion.more { client.receive = .idle }
+        spokeLast = .client
+        held = completion.buffer
+        heldBytes = UInt8(length)
     }
 
     /// Nothing has moved for a while: the receives are to be armed anew, as ones that rest.

@@ -14,8 +14,12 @@ enum Column {
     static let buffersExhausted = 7
     static let staleCompletions = 8
     static let sourcesUncounted = 9
-    static let portsExhausted = 10
-    static let buffersActive = 11
+    static let bulkDirections = 10
+    static let transfersRefused = 11
+    static let pipesOpen = 12
+    static let connectionsNotLogged = 13
+    static let portsExhausted = 14
+    static let buffersActive = 15
 
     // Rows of Service ports and of endpoints.
     static let connections = 0

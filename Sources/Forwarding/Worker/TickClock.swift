@@ -10,6 +10,9 @@ struct TickClock {
     /// Nanoseconds of the kernel's clock that were not the worker's.
     private var leftOut: UInt64 = 0
 
+    /// What the kernel's clock read.
+    var reading: UInt64 { now &+ leftOut }
+
     init(reading: UInt64) { now = reading }
 
     /// Goes on to a reading of the kernel's clock, taken after a wait of at most `waited` nanoseconds.

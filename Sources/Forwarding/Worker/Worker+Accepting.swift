@@ -109,7 +109,9 @@ extension Worker {
         flows[slot].listener = listener
         flows[slot].serviceRow = UInt32(served.serviceRow)
         flows[slot].timeouts = listeners[listener].timeouts
-        flows[slot].connectDeadline = now &+ settings.connectNanoseconds
+        flows[slot].connectDeadline = now &+ listeners[listener].connectNanoseconds
+        flows[slot].isInspected = served.refusesHeaders
+        if logsConnections { beginNotes(slot, served) }
         if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)
     }

@@ -53,8 +53,11 @@ extension Worker {
 
     /// What the connections that a listener accepts from now on are given. Sockets inherit a part of it: it costs them no calls.
     mutating func setTimeouts(_ slot: UInt32, _ served: ServedFrontend) {
+        let timeouts = served.frontend.group.settings.timeouts
+        listeners[slot].connectNanoseconds = timeouts.connect?.clampedNanoseconds ?? settings.connectNanoseconds
+        listeners[slot].connectAttemptNanoseconds = timeouts.connectAttempt?.clampedNanoseconds ?? settings.connectAttemptNanoseconds
         let old = listeners[slot].timeouts
-        let new = FlowTimeouts(served.frontend.group.settings.timeouts.filled(with: settings.timeouts))
+        let new = FlowTimeouts(timeouts.filled(with: settings.timeouts))
         guard new != old else { return }
         listeners[slot].timeouts = new
         if new.liveness != old.liveness { driver.setLiveness(new.liveness, of: listeners[slot].socket, inPlaceOf: old.liveness) }

@@ -35,8 +35,9 @@ extension Worker {
         flows[slot].server.socket = opened.socket
         flows[slot].phase = .connecting
         flows[slot].connectPending = true
+        if logsConnections { noteAttempt(slot, endpointRow: row) }
         submissions.append(.connect(opened.socket, to: endpoint.address, token(.connect, slot)))
-        timers.set(slot, deadline: min(now &+ settings.connectAttemptNanoseconds, flow.connectDeadline))
+        timers.set(slot, deadline: min(now &+ listeners[flow.listener].connectAttemptNanoseconds, flow.connectDeadline))
     }
 
     /// The client's address, for a choice that depends on it: the one that its PROXY header named, or its socket's.
@@ -71,6 +72,7 @@ extension Worker {
             flows[slot].connected()
             handshakes.append(token(.receiveFromServer, slot))
             flows[slot].movedAt = FlowTime.ticks(at: now)
+            if logsConnections { noteConnected(slot) }
             setLook(slot)
             return
         }

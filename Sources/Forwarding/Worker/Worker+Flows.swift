@@ -19,7 +19,10 @@ extension Worker {
             flows[slot].movedAt = FlowTime.ticks(at: now)
             if flows[slot].phase == .established { setLook(slot) }
         }
-        flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool)
+        if flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool) {
+            hasUsedPipes = true
+            counters.add(1, row: Column.workerRow, column: Column.bulkDirections)
+        }
         if flows[slot][leg].receive == .starved {
             counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
             starved.append(token(leg == .client ? .receiveFromClient : .receiveFromServer, slot))
@@ -34,12 +37,16 @@ extension Worker {
     mutating func transferCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
         flows[slot].transferCompleted(leg, completion, bulk: settings.bulk)
         if completion.result > 0 { countBytes(completion.result, to: leg.other, slot) }
+        if completion.result < 0, FlowErrno(completion.result) == .starved {
+            counters.add(1, row: Column.workerRow, column: Column.transfersRefused)
+        }
     }
 
     /// Counts bytes that a leg's socket has taken.
     private mutating func countBytes(_ count: Int32, to leg: Leg, _ slot: UInt32) {
         let column = leg == .client ? Column.bytesToClients : Column.bytesFromClients
         counters.add(UInt64(count), row: Int(flows[slot].serviceRow), column: column)
+        if logsConnections { noteBytes(count, to: leg, slot) }
     }
 
     /// Brings a flow's operations in line with its state.
@@ -111,6 +118,7 @@ extension Worker {
         if flows[slot].isWatched { deadline = now &+ Limits.watchNanoseconds }
         if let delay = flows[slot].guardDelay { deadline = min(deadline, now &+ delay) }
         if mayRest(slot) { deadline = min(deadline, restAt(slot)) }
+        if let time = flows[slot].heldUntil(now, limit: settings.proxyHeaderNanoseconds) { deadline = min(deadline, time) }
         switch flows[slot].expiry(now) {
         case .none: break
         case .later(let time): deadline = min(deadline, time)
@@ -133,9 +141,11 @@ extension Worker {
         releaseListener(slot)
         flows[slot].client.outbox.removeAll(in: pool)
         flows[slot].server.outbox.removeAll(in: pool)
+        if flows[slot].heldBytes > 0 { pool.release(flows[slot].held) }
         let resets = flows[slot].closesWithReset
         let client = flows[slot].client.socket
         let server = flows[slot].server.socket
+        if logsConnections { logClosed(slot) }
         submissions.append(resets ? .closeWithReset(client) : .close(client))
         if server != .none { submissions.append(resets ? .closeWithReset(server) : .close(server)) }
         let row = Int(flows[slot].serviceRow)

@@ -63,6 +63,7 @@ extension Worker {
     /// Turns away a connection that was accepted.
     mutating func refuse(_ socket: SocketID, _ served: ServedFrontend, _ reason: CloseReason) {
         counters.add(1, row: served.serviceRow, column: Column.closed + Int(reason.rawValue))
+        if logsConnections { logRefused(socket, served, reason) }
         submissions.append(.closeWithReset(socket))
     }
 }

@@ -12,6 +12,7 @@ extension Worker {
         let group = listeners.frontend(of: flows[slot].listener).frontend.group
         guard group.expectsHeader(from: addresses[Int(slot)].source) else { return beginConnect(slot, otherwise: .noEndpoint) }
         flows[slot].phase = .awaitingHeader
+        flows[slot].isInspected = true
         timers.set(slot, deadline: now &+ settings.proxyHeaderNanoseconds)
     }
 
@@ -34,6 +35,80 @@ extension Worker {
 
     // MARK: - From clients
 
+    /// Looks at what a client says before it goes anywhere.
+    @inline(never)
+    mutating func inspect(_ slot: UInt32, _ completion: Completion) {
+        if flows[slot].phase == .awaitingHeader {
+            receiveCompleted(slot, .client, completion)
+            readHeader(slot)
+        } else {
+            watchForHeader(slot, completion)
+        }
+    }
+
+    /// Looks at the first bytes of a client that owes no header and may send none.
+    ///
+    /// **None of them is queued before it is known what they are**: those that could yet become a header are held in a buffer of their
+    /// own, for so long as a client may take for one. A client that ends, or says anything else, is believed.
+    private mutating func watchForHeader(_ slot: UInt32, _ completion: Completion) {
+        let server = flows[slot].server
+        // Otherwise what comes is dropped.
+        let isHeard = flows[slot].phase != .closing && server.input != .reset && !server.isBroken
+        guard isHeard, completion.result > 0 else {
+            switch FlowErrno(min(completion.result, 0)) {
+            case .end, .reset, .lost: if isHeard { believe(slot) }
+            case .cancelled, .starved: break
+            }
+            return receiveCompleted(slot, .client, completion)
+        }
+        let held = Int(flows[slot].heldBytes)
+        let came = min(Int(completion.result), ProxyHeader.beginningMax)
+        if held > 0 { pool.copyFirst(of: flows[slot].held, count: held, to: &headerBytes, at: 0) }
+        pool.copyFirst(of: completion.buffer, count: came, to: &headerBytes, at: held)
+        switch ProxyHeader.beginning(of: headerBytes.span.extracting(0..<held + came)) {
+        case .undecided:
+            // Fewer than `beginningMax` in all.
+            if held > 0 { pool.release(flows[slot].held) }
+            pool.fill(completion.buffer, at: 0, from: headerBytes, at: 0, count: held + came)
+            flows[slot].holdCompleted(completion, length: held + came)
+            if held == 0 { beginHold(slot) }
+            return
+        case .header: flows[slot].beginClose(reset: true, reason: .proxyHeaderBad)
+        case .other: believe(slot)
+        }
+        receiveCompleted(slot, .client, completion)
+    }
+
+    /// The same of what came behind a header that was due: it is the client's, and a balancer passes on what it was sent.
+    private mutating func watchBehindHeader(_ slot: UInt32) {
+        let count = flows[slot].server.outbox.copyFirst(to: &headerBytes, from: pool)
+        switch ProxyHeader.beginning(of: headerBytes.span.extracting(0..<min(count, ProxyHeader.beginningMax))) {
+        case .header: flows[slot].beginClose(reset: true, reason: .proxyHeaderBad)
+        case .other: flows[slot].isInspected = false
+        case .undecided where count > 0:
+            flows[slot].server.outbox.removeAll(in: pool)
+            guard let buffer = pool.take() else { preconditionFailure("a buffer that was released is not there") }
+            pool.fill(buffer, at: 0, from: headerBytes, at: 0, count: count)
+            flows[slot].held = buffer
+            flows[slot].heldBytes = UInt8(count)
+            beginHold(slot)
+        case .undecided: break
+        }
+    }
+
+    private mutating func beginHold(_ slot: UInt32) {
+        flows[slot].heldSince = FlowTime.ticks(at: now)
+        if flows[slot].phase == .established { setLook(slot) }
+    }
+
+    /// What the client says is no header: what was held goes on, and nothing is looked at any more.
+    private mutating func believe(_ slot: UInt32) {
+        flows[slot].isInspected = false
+        guard flows[slot].heldBytes > 0 else { return }
+        flows[slot].server.outbox.append(flows[slot].held, length: Int(flows[slot].heldBytes), in: pool)
+        flows[slot].heldBytes = 0
+    }
+
     /// Looks at what came, or ended, while a flow waits for its client's header. An endpoint is chosen when the header is whole.
     @inline(never)
     mutating func readHeader(_ slot: UInt32) {
@@ -43,7 +118,10 @@ extension Worker {
             timers.clear(slot)
             flows[slot].server.outbox.consume(length, in: pool)
             if let told { addresses[Int(slot)] = told }
-            flows[slot].connectDeadline = now &+ settings.connectNanoseconds
+            flows[slot].connectDeadline = now &+ listeners[flows[slot].listener].connectNanoseconds
+            flows[slot].isInspected = listeners.frontend(of: flows[slot].listener).refusesHeaders
+            if flows[slot].isInspected { watchBehindHeader(slot) }
+            guard flows[slot].phase != .closing else { return }
             guard countTold(slot) else { return flows[slot].beginClose(reset: true, reason: .limitSource) }
             beginConnect(slot, otherwise: .noEndpoint)
         case .malformed:

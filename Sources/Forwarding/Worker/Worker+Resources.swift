@@ -34,6 +34,9 @@ extension Worker {
             if flows[slot].client.isUnheard, driver.hasFailed(flows[slot].client.socket) { flows[slot].foundFailed(.client) }
             if flows[slot].server.isUnheard, driver.hasFailed(flows[slot].server.socket) { flows[slot].foundFailed(.server) }
         }
+        if let time = flows[slot].heldUntil(now, limit: settings.proxyHeaderNanoseconds), time <= now {
+            return flows[slot].beginClose(reset: true, reason: .proxyHeaderBad)
+        }
         if case .expired(let reason) = flows[slot].expiry(now) {
             // A FIN would tell both peers that all is said; and one that is gone would keep our socket for its acknowledgement.
             return flows[slot].beginClose(reset: true, reason: reason)

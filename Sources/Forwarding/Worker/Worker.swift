@@ -30,8 +30,12 @@ package struct Worker: ~Copyable {
     var answersDue = 0
     var answersTurnAt: UInt64 = 0
     var reply = WorkerReply()
-    /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot.
+    /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot; of all others at least the client's address while
+    /// connections are logged.
     var addresses: FixedTable<ProxyAddresses>
+    /// What is noted about flows for the log of connections, by slot; not touched while it is off.
+    var notes: FixedTable<ConnectionNotes>
+    let logsConnections: Bool
     /// Room for one PROXY header, to read or to write it.
     var headerBytes = [UInt8](repeating: 0, count: ProxyHeader.lengthMax)
 
@@ -52,6 +56,8 @@ package struct Worker: ~Copyable {
     var shortSince: UInt64?
     var shedCursor: UInt32 = 0
     var isWoken = true
+    /// Whether a direction has ever gone into bulk: until then nobody need be asked about pipes.
+    var hasUsedPipes = false
     /// The next slot of a sweep that resets every flow; nil when there is none.
     var resetSweep: UInt32?
     /// When the worker stops at the latest, once told to; it stops before that when its last flow is closed.
@@ -80,6 +86,8 @@ package struct Worker: ~Copyable {
         flows = FlowTable(capacity: settings.flowsMax)
         timers = TimerWheel(capacity: settings.flowsMax, now: now)
         addresses = FixedTable(zeroedCapacity: settings.flowsMax)
+        notes = FixedTable(zeroedCapacity: settings.flowsMax)
+        logsConnections = settings.connectionLogging != .off
         // Both legs of a flow may be starved.
         starved = TokenQueue(capacity: settings.flowsMax * 2)
         handshakes = TokenQueue(capacity: settings.flowsMax)
@@ -157,6 +165,7 @@ package struct Worker: ~Copyable {
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
         counters.set(UInt64(pool.capacity &- driver.receiveBuffers), row: Column.workerRow, column: Column.buffersActive)
         publishActive()
+        if hasUsedPipes { counters.set(UInt64(driver.pipesOpen), row: Column.workerRow, column: Column.pipesOpen) }
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
 
@@ -178,8 +187,7 @@ package struct Worker: ~Copyable {
         case .accept: break
         case .connect: connectCompleted(slot, completion.result)
         case .receiveFromClient:
-            receiveCompleted(slot, .client, completion)
-            if flows[slot].phase == .awaitingHeader { readHeader(slot) }
+            if flows[slot].isInspected { inspect(slot, completion) } else { receiveCompleted(slot, .client, completion) }
         case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)

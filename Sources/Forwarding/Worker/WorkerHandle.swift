@@ -7,16 +7,22 @@ final class WorkerHandle: Sendable {
     let index: Int
     let cpu: Int?
     let counters: CounterTable
+    private let ring: ConnectionRing
+    /// Closed connections that were taken from the ring and did not make it into the log.
+    private let notLogged = Atomic<UInt64>(0)
     private let mailbox: Mailbox
     private let thread: WorkerThread
     private let countsAllocations: Bool
 
-    private init(index: Int, cpu: Int?, counters: CounterTable, mailbox: Mailbox, thread: WorkerThread, countsAllocations: Bool) {
+    private init(
+        index: Int, cpu: Int?, counters: CounterTable, mailbox: Mailbox, thread: WorkerThread, ring: ConnectionRing, countsAllocations: Bool
+    ) {
         self.index = index
         self.cpu = cpu
         self.counters = counters
         self.mailbox = mailbox
         self.thread = thread
+        self.ring = ring
         self.countsAllocations = countsAllocations
     }
 
@@ -43,8 +49,10 @@ final class WorkerHandle: Sendable {
             worker.sources = sources[index]
             worker.otherSources = sources.indices.filter { $0 != index }.map { sources[$0] }
             worker.sourceAddresses = SourceAddresses(settings.sourceAddresses)
+            worker.connectionLogging = settings.connectionLogging
+            if settings.connectionLogging != .off { worker.connectionRing = ConnectionRing(capacity: Limits.connectionRecordsMax) }
             worker.allocationCount = settings.allocationCount
-            worker.pipesMax = DataPlane.pipesWithin(openFiles: HostLimits.openFiles(), workers: settings.workers)
+            worker.pipesMax = DescriptorBudget.pipesOfWorker(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
                 handles.append(try start(engine, index: index, cpu: cpu, counters: tables[index], settings: worker))
@@ -77,7 +85,7 @@ final class WorkerHandle: Sendable {
         switch birth.wait() {
         case .success(let mailbox):
             return WorkerHandle(
-                index: index, cpu: cpu, counters: counters, mailbox: mailbox, thread: thread,
+                index: index, cpu: cpu, counters: counters, mailbox: mailbox, thread: thread, ring: settings.connectionRing,
                 countsAllocations: settings.allocationCount != nil)
         case .failure(let error):
             thread.join()
@@ -100,6 +108,11 @@ final class WorkerHandle: Sendable {
 
     func join() { thread.join() }
 
+    /// The closed connection that was handed over first. One thread at a time.
+    func takeRecord() -> ConnectionRecord? { ring.take() }
+
+    func countNotLogged() { notLogged.add(1, ordering: .relaxed) }
+
     func statistics() -> DataPlaneStatistics.Worker {
         func read(_ column: Int) -> UInt64 { counters.read(row: Column.workerRow, column: column) }
         var reading = DataPlaneStatistics.Worker()
@@ -117,6 +130,10 @@ final class WorkerHandle: Sendable {
         reading.staleCompletions = read(Column.staleCompletions)
         reading.sourcesUncounted = read(Column.sourcesUncounted)
         reading.portsExhausted = read(Column.portsExhausted)
+        reading.bulkDirections = read(Column.bulkDirections)
+        reading.transfersRefused = read(Column.transfersRefused)
+        reading.pipesOpen = read(Column.pipesOpen)
+        reading.connectionsNotLogged = read(Column.connectionsNotLogged) &+ notLogged.load(ordering: .relaxed)
         return reading
     }
 }

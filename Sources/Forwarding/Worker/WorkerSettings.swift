@@ -23,6 +23,9 @@ package struct WorkerSettings: Sendable {
     package var sources = SourceCounts()
     package var otherSources: [SourceCounts] = []
     package var sourceAddresses = SourceAddresses()
+    package var connectionLogging = ConnectionLogging.off
+    /// Where closed connections are handed over to be logged; one that finds it full is counted and not logged.
+    package var connectionRing = ConnectionRing(capacity: 1)
     package var bulk = BulkRule()
     /// Pipes the worker's driver may have open for transfers.
     package var pipesMax = Engine.Limits.pipesMax

@@ -14,11 +14,16 @@ package enum RingwayAnnotation {
     static let halfCloseTimeout = "ringway.dev/half-close-timeout"
     static let keepalive = "ringway.dev/tcp-keepalive"
     static let userTimeout = "ringway.dev/tcp-user-timeout"
+    static let connectTimeout = "ringway.dev/connect-timeout"
+    static let connectAttemptTimeout = "ringway.dev/connect-attempt-timeout"
+    static let unexpectedProxyHeader = "ringway.dev/unexpected-proxy-header"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
         ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
         ServiceAnnotation(weights, \.settings.weights, .weights),
+        ServiceAnnotation(connectTimeout, \.settings.connectTimeout, .duration(TimeoutRange.connect)),
+        ServiceAnnotation(connectAttemptTimeout, \.settings.connectAttemptTimeout, .duration(TimeoutRange.connect)),
         ServiceAnnotation(idleTimeout, \.settings.idleTimeout, .duration(TimeoutRange.idle, orOff: true)),
         ServiceAnnotation(halfCloseTimeout, \.settings.halfCloseTimeout, .duration(TimeoutRange.halfClose, orOff: true)),
         ServiceAnnotation(keepalive, \.settings.keepalive, .duration(TimeoutRange.keepalive, orOff: true)),
@@ -27,6 +32,7 @@ package enum RingwayAnnotation {
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
         ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges),
+        ServiceAnnotation(unexpectedProxyHeader, \.settings.unexpectedProxyHeader, .choice),
     ]
 
     static let names = all.map(\.name)

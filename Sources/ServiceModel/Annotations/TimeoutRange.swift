@@ -1,4 +1,4 @@
-/// How long the timeouts of connections may be, by annotation or by option: each may also be off.
+/// How long the timeouts of connections may be, by annotation or by option: each but those of a connect may also be off.
 package enum TimeoutRange {
     private static let year = Duration.seconds(365 * 24 * 3600)
 
@@ -8,4 +8,6 @@ package enum TimeoutRange {
     package static let keepalive: ClosedRange<Duration> = .seconds(1)...(.seconds(9 * 3600))
     /// tcp(7) counts in milliseconds, up to 2^31 of them.
     package static let userTimeout: ClosedRange<Duration> = .milliseconds(100)...(.seconds(24 * 24 * 3600))
+    /// Of one attempt, and of all attempts together.
+    package static let connect: ClosedRange<Duration> = .milliseconds(10)...(.seconds(3600))
 }

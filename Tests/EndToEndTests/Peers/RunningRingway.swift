@@ -191,6 +191,10 @@ struct Statistics: Decodable {
         var staleCompletions: UInt64
         var sourcesUncounted: UInt64
         var portsExhausted: UInt64
+        var bulkDirections: UInt64
+        var transfersRefused: UInt64
+        var pipesOpen: UInt64
+        var connectionsNotLogged: UInt64
     }
 
     struct Endpoint: Decodable {
