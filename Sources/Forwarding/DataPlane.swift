@@ -11,6 +11,7 @@ import Synchronization
 package final class DataPlane: Sendable {
     package let engine: EngineReport
     private let workers: [WorkerHandle]
+    private let health = HealthTable()
     private let state = Mutex(State())
     private let connectionsMax: @Sendable () -> Int
 
@@ -33,13 +34,13 @@ package final class DataPlane: Sendable {
         let limit: @Sendable () -> Int = { DataPlane.connectionsWithin(openFiles: HostLimits.openFiles(), workers: settings.workers) }
         connectionsMax = { min(limit(), settings.connectionsMax ?? .max) }
         do throws(DataPlaneError) {
-            workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
+            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit)
         } catch {
             guard settings.engine == .auto, name == .ioUring else { throw error }
             // The probe's small ring was granted and a worker's was not: locked memory, most likely.
             name = .epoll
             reason = error.description
-            workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
+            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit)
         }
         engine = EngineReport(name: name.rawValue, reason: reason)
     }
@@ -60,7 +61,7 @@ package final class DataPlane: Sendable {
     /// - Returns: one report for each frontend of the snapshot, sorted by key.
     package func apply(_ snapshot: RoutingSnapshot) async -> [ListenerReport] {
         var failures: [FrontendKey: Int32] = [:]
-        let delta = state.withLock { state in state.delta(to: snapshot, workers: workers) }
+        let delta = state.withLock { state in state.delta(to: snapshot, workers: workers, health) }
         var open: [ServedFrontend] = []
         for served in delta.open {
             // A port that we have, had until now, or are closing may be ours still: the probe would meet our own listener.
@@ -125,6 +126,12 @@ package final class DataPlane: Sendable {
         workers.reduce(0) { $0 + Int($1.counters.read(row: Column.workerRow, column: Column.active)) }
     }
 
+    /// Goes on with every change of an endpoint's health, so that nobody asks for reports in vain.
+    package var healthChangeCount: UInt64 { health.changeCount }
+
+    /// How every endpoint of the snapshot is, in no order.
+    package func endpointReports() -> [EndpointReport] { state.withLock { $0.rows.endpointReports(health) } }
+
     /// Reads all counters; cheap, from any thread.
     package func statistics() -> DataPlaneStatistics {
         var statistics = DataPlaneStatistics()
@@ -148,7 +155,7 @@ package final class DataPlane: Sendable {
                 }
                 return listener
             }
-            statistics.services = state.rows.statistics()
+            statistics.services = state.rows.statistics(health)
         }
         return statistics
     }
@@ -157,13 +164,13 @@ package final class DataPlane: Sendable {
 extension DataPlane.State {
     /// What has to change for the workers to serve `snapshot`.
     fileprivate mutating func delta(
-        to snapshot: RoutingSnapshot, workers: [WorkerHandle]
+        to snapshot: RoutingSnapshot, workers: [WorkerHandle], _ health: HealthTable
     ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<PortNumber>) {
         rows.begin(workers.map(\.counters))
         var open: [ServedFrontend] = []
         var replace: [ServedFrontend] = []
         for (key, frontend) in snapshot.frontends {
-            let rows = self.rows.assign(frontend.group)
+            let rows = self.rows.assign(frontend.group, health)
             guard !frontend.group.isEmpty, key.transport == .tcp else { continue }
             let old = served[key]
             if let old, old.frontend.group === frontend.group { continue }

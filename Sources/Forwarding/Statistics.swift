@@ -24,13 +24,19 @@ package struct DataPlaneStatistics: Sendable, Codable {
 
     package struct Endpoint: Sendable, Codable {
         package var address = ""
-        /// `active` (in the group) or `removed` (only old connections are left).
+        /// `active` (in the group), `ejected` (it failed too often in a row), `probing` (a connection is trying it), `down` (an active
+        /// probe failed) or `removed` (only old connections are left).
         package var state = "active"
+        /// How long an ejected one is passed over from now on; nil otherwise.
+        package var ejectedForSeconds: Double?
+        /// The last failure of one that is not well, a word of the close reasons.
+        package var because: String?
         /// Its share of new connections against the others; 0 gets none.
         package var weight: UInt64 = 1
         package var connectionsActive: UInt64 = 0
         package var connections: UInt64 = 0
         package var connectFailures: UInt64 = 0
+        package var ejections: UInt64 = 0
 
         package init() {}
     }

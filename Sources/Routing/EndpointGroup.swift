@@ -48,6 +48,8 @@ package final class EndpointGroup: Sendable {
         package var proxyProtocol: ProxyProtocolVersion?
         /// Clients whose connections begin with a header of the PROXY protocol, which is believed; bytes of others are their own.
         package var acceptsHeadersFrom: [IPRange] = []
+        /// Failures in a row after which an endpoint gets no connections for a while; 0: never.
+        package var ejectAfter: UInt8 = 5
 
         package init() {}
     }

@@ -130,6 +130,8 @@ package struct Service: Hashable, Sendable {
         /// Per port of the Service, and per port and client's address.
         package var connectionsMax: Int?
         package var connectionsPerSourceMax: Int?
+        /// Failures in a row that eject an endpoint; 0 where it is switched off.
+        package var ejectAfter: Int?
         package var proxyProtocol: ProxyProtocol?
         /// Whose connections begin with a header that is believed.
         package var acceptProxyProtocolFrom: [IPRange]?

@@ -28,6 +28,8 @@ struct Balancer {
 
     private enum Event {
         case manifestsChanged
+        /// Endpoints have been ejected, or brought back.
+        case healthChanged
         /// Some listeners could not be opened a while ago.
         case retryDue
         case terminationRequested(signal: Int32)
@@ -36,6 +38,9 @@ struct Balancer {
     /// An address may arrive after us (a VIP that another host gives up, an interface that comes up): failed listeners are tried
     /// again this often.
     private static let listenRetryInterval = Duration.seconds(10)
+
+    /// How often the log looks for endpoints that were ejected or brought back; connections are spread at once.
+    private static let healthInterval = Duration.seconds(1)
 
     /// Exit codes besides those of signals (128 and the number) and usage errors (64).
     private enum ExitStatus {
@@ -99,10 +104,21 @@ struct Balancer {
             }
         }
 
+        Task {
+            var seen = dataPlane.healthChangeCount
+            while (try? await Task.sleep(for: Self.healthInterval)) != nil {
+                guard dataPlane.healthChangeCount != seen else { continue }
+                seen = dataPlane.healthChangeCount
+                eventsContinuation.yield(.healthChanged)
+            }
+        }
+
         loop: for await event in events {
             switch event {
             case .manifestsChanged:
                 await reconcile(with: load(from: source), on: dataPlane)
+            case .healthChanged:
+                log(journal.endpointsReported(dataPlane.endpointReports()))
             case .retryDue:
                 isRetryDue = false
                 let reports = await apply(compiler.snapshot, on: dataPlane)

@@ -12,6 +12,9 @@ package enum HostLimits {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// CLOCK_MONOTONIC, the workers' clock.
+    package static func monotonicNanoseconds() -> UInt64 { monotonicClock() }
+
     /// Whether a TCP address could be bound by somebody who does not share it: 0, or the errno of bind(2).
     ///
     /// The workers' listeners share their address (SO_REUSEPORT), and would share it just as silently with another process of

@@ -135,6 +135,7 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var sourceCell: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
+    package var health = FlowHealth()
     /// Whether the worker has noted who connected to what, for the PROXY protocol.
     package var hasAddresses = false
     /// The PROXY header that the bytes for the server begin with, and its length.

@@ -17,15 +17,7 @@ extension Worker {
             timers.set(slot, deadline: min(now &+ Limits.descriptorRetryNanoseconds, flow.connectDeadline))
             return
         }
-        let client = group.selection == .clientIP ? clientAddress(slot) : nil
-        let gauges = gauges
-        let choice =
-            now >= flow.connectDeadline
-            ? nil
-            : group.choose(client: client, tried: flow.tried, turn: &listeners[flow.listener].turn, random: &random) { index in
-                gauges.read(row: served.endpointRows[index], column: Column.connectionsActive)
-            }
-        guard let choice else {
+        guard now < flow.connectDeadline, let choice = chooseEndpoint(slot, served) else {
             flows[slot].beginClose(reset: true, reason: reason)
             return
         }
@@ -52,6 +44,7 @@ extension Worker {
 
     /// An attempt came to nothing; no socket of the server is left. Another endpoint gets its chance.
     mutating func attemptFailed(_ slot: UInt32, _ errno: Int32) {
+        noteFailed(slot, CloseReason(connectErrno: errno))
         switch errno {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM:
             // Our own want, not the endpoint's fault: the client waits while others finish, and no more are accepted.
@@ -73,6 +66,7 @@ extension Worker {
         if result == 0 {
             releaseListener(slot)
             flows[slot].connected()
+            noteConnected(slot)
             flows[slot].movedAt = FlowTime.ticks(at: now)
             setLook(slot)
             return

@@ -91,6 +91,7 @@ extension Worker {
     mutating func finish(_ slot: UInt32) {
         timers.clear(slot)
         releaseListener(slot)
+        noteEnded(slot)
         flows[slot].client.outbox.removeAll(in: pool)
         flows[slot].server.outbox.removeAll(in: pool)
         let resets = flows[slot].closesWithReset

@@ -22,6 +22,8 @@ package struct WorkerSettings: Sendable {
     /// Connections by client, of this worker and of the others.
     package var sources = SourceCounts()
     package var otherSources: [SourceCounts] = []
+    /// Of all endpoints, shared by the process's workers.
+    package var health = HealthTable()
     package var bulk = BulkRule()
     /// Pipes the worker's driver may have open for transfers.
     package var pipesMax = Engine.Limits.pipesMax

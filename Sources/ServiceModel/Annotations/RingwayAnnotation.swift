@@ -25,6 +25,7 @@ package enum RingwayAnnotation {
         ServiceAnnotation(userTimeout, \.settings.userTimeout, .duration(TimeoutRange.userTimeout, orOff: true)),
         ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
+        ServiceAnnotation("ringway.dev/eject-after", \.settings.ejectAfter, .integer(1...100, orOff: true)),
         ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
         ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges),
     ]
@@ -75,12 +76,14 @@ extension AnnotationReader where Value: CaseIterable & RawRepresentable<String> 
 }
 
 extension AnnotationReader where Value == Int {
-    /// A whole number within `range`.
-    static func integer(_ range: ClosedRange<Int>) -> Self {
+    /// A whole number within `range`; with `orOff` also `off`, which is read as 0.
+    static func integer(_ range: ClosedRange<Int>, orOff: Bool = false) -> Self {
         Self { text, field, findings in
+            if orOff, trimmed(text) == "off" { return 0 }
             guard let number = wholeNumber(trimmed(text)), range.contains(number) else {
                 findings.invalid(
-                    field, string: text, "must be a whole number between \(range.lowerBound) and \(range.upperBound), inclusive")
+                    field, string: text,
+                    "must be a whole number between \(range.lowerBound) and \(range.upperBound), inclusive\(orOff ? ", or off" : "")")
                 return nil
             }
             return number
