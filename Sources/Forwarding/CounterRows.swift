@@ -16,8 +16,18 @@ struct CounterRows {
         var isCurrent: Bool
         /// Of a Service port's own row: the settings it was last served with.
         var settings = EndpointGroup.Settings()
-        /// Of an endpoint's row: its last weight.
+        /// Of an endpoint's row: its last weight, and what its probe found where it is down.
         var weight: UInt16 = 1
+        var probeFailure: String?
+
+        /// Why the endpoint is not well.
+        func reason(_ health: EndpointHealth) -> String? {
+            switch health.reported {
+            case .well: nil
+            case .ejected: health.reason?.name
+            case .down: probeFailure
+            }
+        }
     }
 
     private var rows: [Key: Row] = [:]
@@ -85,14 +95,22 @@ struct CounterRows {
         return total - min(total, bases[row]?[column] ?? 0)
     }
 
+    /// What a probe has found: nil for a well one, else what is wrong. Nothing where the endpoint has no row of its own.
+    mutating func probed(_ endpoint: EndpointKey, _ failure: String?, _ health: HealthTable) {
+        let key = Key(service: endpoint.service, endpoint: endpoint.endpoint)
+        guard let row = rows[key]?.number, row != Column.overflowRow else { return }
+        rows[key]?.probeFailure = failure
+        health.update(row) { $0.isDown = failure != nil }
+    }
+
     /// How every endpoint of the snapshot is.
     func endpointReports(_ health: HealthTable) -> [EndpointReport] {
         rows.compactMap { key, row in
             guard let endpoint = key.endpoint, row.isCurrent, row.number != Column.overflowRow else { return nil }
             let health = health[row.number]
             return EndpointReport(
-                EndpointReport.Key(service: key.service, endpoint: endpoint), weight: row.weight, state: health.reported,
-                reason: health.reported == .ejected ? health.reason?.name : nil)
+                EndpointKey(service: key.service, endpoint: endpoint), weight: row.weight, state: health.reported,
+                reason: row.reason(health))
         }
     }
 
@@ -105,7 +123,12 @@ struct CounterRows {
             var reading = DataPlaneStatistics.Endpoint()
             reading.address = endpoint.description
             reading.weight = UInt64(row.weight)
-            if row.isCurrent { reading.describe(health[row.number], now) } else { reading.state = "removed" }
+            if row.isCurrent {
+                reading.describe(health[row.number], now)
+                reading.because = row.reason(health[row.number])
+            } else {
+                reading.state = "removed"
+            }
             reading.connections = count(row.number, Column.connections)
             reading.connectionsActive = count(row.number, Column.connectionsActive)
             reading.connectFailures = count(row.number, Column.connectFailures)

@@ -129,6 +129,12 @@ package final class DataPlane: Sendable {
     /// Goes on with every change of an endpoint's health, so that nobody asks for reports in vain.
     package var healthChangeCount: UInt64 { health.changeCount }
 
+    /// Takes what an active probe has found of an endpoint: nil where it is well, else what is wrong with it. It gets no new connections
+    /// then, while another one is left.
+    package func endpointProbed(_ endpoint: EndpointKey, failure: String?) {
+        state.withLock { $0.rows.probed(endpoint, failure, health) }
+    }
+
     /// How every endpoint of the snapshot is, in no order.
     package func endpointReports() -> [EndpointReport] { state.withLock { $0.rows.endpointReports(health) } }
 

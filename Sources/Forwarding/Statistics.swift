@@ -29,7 +29,7 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var state = "active"
         /// How long an ejected one is passed over from now on; nil otherwise.
         package var ejectedForSeconds: Double?
-        /// The last failure of one that is not well, a word of the close reasons.
+        /// Why one is not well: its last failure, a word of the close reasons, or what its probe found.
         package var because: String?
         /// Its share of new connections against the others; 0 gets none.
         package var weight: UInt64 = 1

@@ -3,6 +3,7 @@ internal import ControlPlane
 internal import Forwarding
 internal import Logging
 internal import ObjectSources
+internal import Probing
 internal import Routing
 internal import ServiceModel
 
@@ -56,6 +57,7 @@ struct Balancer {
     private var isRetryDue = false
     private var compiler = SnapshotCompiler()
     private var journal = Journal()
+    private var prober: Prober?
 
     init(options: Options) {
         self.options = options
@@ -87,6 +89,7 @@ struct Balancer {
             return ExitStatus.failure
         }
         status.began(with: dataPlane)
+        prober = Prober { dataPlane.endpointProbed($0, failure: $1) }
 
         let admin: AdminServer?
         switch await startAdminServer() {
@@ -168,6 +171,7 @@ struct Balancer {
         let compilation = compiler.compile(state.objects)
         var reports: [ListenerReport] = []
         if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
+        prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         status.phase = .serving
 
@@ -217,6 +221,7 @@ struct Balancer {
             let reports = await apply(snapshot, on: dataPlane)
             log(journal.applied(compilation, reports: reports, rejectedObjects: state.rejectedObjects))
         }
+        prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
     }
 

@@ -18,7 +18,7 @@ struct Journal {
 
     private var diagnosticsSaid: Set<Diagnostic> = []
     private var listenerStates: [FrontendKey: ListenerReport.State] = [:]
-    private var endpointsUnwell: [EndpointReport.Key: EndpointReport.State] = [:]
+    private var endpointsUnwell: [EndpointKey: EndpointReport.State] = [:]
     private var servicesUnwell: Set<ServicePortName> = []
 
     /// Takes all findings that hold now. Those that no longer hold are forgotten, so that they are said again if they return.
@@ -87,7 +87,7 @@ struct Journal {
     /// endpoint that is tried in vain again and again is said once.
     mutating func endpointsReported(_ reports: [EndpointReport]) -> [Entry] {
         var entries: [Entry] = []
-        var unwell: [EndpointReport.Key: EndpointReport.State] = [:]
+        var unwell: [EndpointKey: EndpointReport.State] = [:]
         let reports = reports.sorted { ($0.key.service, $0.key.endpoint) < ($1.key.service, $1.key.endpoint) }
         for report in reports {
             let before = endpointsUnwell[report.key]

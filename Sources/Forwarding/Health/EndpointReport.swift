@@ -1,18 +1,7 @@
-package import Addressing
 package import Routing
 
 /// How an endpoint of a Service port is, as the control side hears of it.
 package struct EndpointReport: Sendable {
-    package struct Key: Hashable, Sendable {
-        package let service: ServicePortName
-        package let endpoint: SocketAddress
-
-        package init(service: ServicePortName, endpoint: SocketAddress) {
-            self.service = service
-            self.endpoint = endpoint
-        }
-    }
-
     package enum State: Hashable, Sendable {
         case well
         /// Also while a connection tries it.
@@ -20,13 +9,13 @@ package struct EndpointReport: Sendable {
         case down
     }
 
-    package let key: Key
+    package let key: EndpointKey
     package let weight: UInt16
     package let state: State
-    /// Its last failure, where it is not well.
+    /// Its last failure, or what its probe found, where it is not well.
     package let reason: String?
 
-    package init(_ key: Key, weight: UInt16 = 1, state: State, reason: String? = nil) {
+    package init(_ key: EndpointKey, weight: UInt16 = 1, state: State, reason: String? = nil) {
         self.key = key
         self.weight = weight
         self.state = state
@@ -43,7 +32,6 @@ extension DataPlaneStatistics.Endpoint {
     mutating func describe(_ health: EndpointHealth, _ now: UInt64) {
         guard !health.isDown else { return state = "down" }
         guard health.state != .active else { return state = "active" }
-        because = health.reason?.name
         guard health.state == .ejected else { return state = "probing" }
         state = "ejected"
         let ticks = health.time > now ? health.time - now : 0
