@@ -47,6 +47,14 @@ let package = Package(
         .target(name: "ControlPlane", dependencies: ["ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
         .target(name: "ObjectSources", dependencies: ["ServiceModel", "CLinux", "Yams"], swiftSettings: settings),
 
+        // Active health checks: what is to be asked comes from the control plane, what was found goes to the data plane.
+        .target(
+            name: "Probing",
+            dependencies: [
+                "Routing", "Addressing", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+
         // Both planes meet here and nowhere else.
         .target(
             name: "AdminServer",
@@ -60,8 +68,8 @@ let package = Package(
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Routing",
-                "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Probing",
+                "Routing", "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
 
@@ -82,6 +90,7 @@ let package = Package(
         .testTarget(name: "ObjectSourcesTests", dependencies: ["ObjectSources", "ServiceModel"], swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "ProbingTests", dependencies: ["Probing", "Routing", "Addressing"], swiftSettings: settings),
         .testTarget(name: "AdminServerTests", dependencies: ["AdminServer", "Forwarding"], swiftSettings: settings),
         .testTarget(
             name: "CLITests",

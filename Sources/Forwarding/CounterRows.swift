@@ -16,8 +16,18 @@ struct CounterRows {
         var isCurrent: Bool
         /// Of a Service port's own row: the settings it was last served with.
         var settings = EndpointGroup.Settings()
-        /// Of an endpoint's row: its last weight.
+        /// Of an endpoint's row: its last weight, and what its probe found where it is down.
         var weight: UInt16 = 1
+        var probeFailure: String?
+
+        /// Why the endpoint is not well.
+        func reason(_ health: EndpointHealth) -> String? {
+            switch health.reported {
+            case .well: nil
+            case .ejected: health.reason?.name
+            case .down: probeFailure
+            }
+        }
     }
 
     private var rows: [Key: Row] = [:]
@@ -49,19 +59,21 @@ struct CounterRows {
     func endpoint(of row: UInt32) -> SocketAddress? { owners[Int(row)]?.endpoint }
 
     /// The rows of a group's Service port and endpoints.
-    mutating func assign(_ group: EndpointGroup) -> (service: Int, endpoints: [Int]) {
-        let service = row(Key(service: group.service, endpoint: nil))
+    mutating func assign(_ group: EndpointGroup, _ health: HealthTable) -> (service: Int, endpoints: [Int]) {
+        let service = row(Key(service: group.service, endpoint: nil), health)
         rows[Key(service: group.service, endpoint: nil)]?.settings = group.settings
         let endpoints = group.endpoints.map { endpoint in
             let key = Key(service: group.service, endpoint: endpoint.address)
-            let number = row(key)
+            let number = row(key, health)
             rows[key]?.weight = endpoint.weight
+            // Nothing would bring it back any more.
+            if group.settings.ejectAfter == 0 { health.update(number) { $0.forgive() } }
             return number
         }
         return (service, endpoints)
     }
 
-    private mutating func row(_ key: Key) -> Int {
+    private mutating func row(_ key: Key, _ health: HealthTable) -> Int {
         if let row = rows[key] {
             rows[key]?.isCurrent = true
             return row.number
@@ -76,6 +88,7 @@ struct CounterRows {
             return Column.overflowRow
         }
         owners[number] = key
+        health.reset(number)
         bases[number] = (0..<Column.count).map { sum(number, $0) }
         rows[key] = Row(number: number, isCurrent: true)
         return number
@@ -91,18 +104,44 @@ struct CounterRows {
         return total - min(total, bases[row]?[column] ?? 0)
     }
 
+    /// What a probe has found: nil for a well one, else what is wrong. Nothing where the endpoint has no row of its own.
+    mutating func probed(_ endpoint: EndpointKey, _ failure: String?, _ health: HealthTable) {
+        let key = Key(service: endpoint.service, endpoint: endpoint.endpoint)
+        guard let row = rows[key]?.number, row != Column.overflowRow else { return }
+        rows[key]?.probeFailure = failure
+        health.update(row) { $0.isDown = failure != nil }
+    }
+
+    /// How every endpoint of the snapshot is.
+    func endpointReports(_ health: HealthTable) -> [EndpointReport] {
+        rows.compactMap { key, row in
+            guard let endpoint = key.endpoint, row.isCurrent, row.number != Column.overflowRow else { return nil }
+            let health = health[row.number]
+            return EndpointReport(
+                EndpointKey(service: key.service, endpoint: endpoint), weight: row.weight, state: health.reported,
+                reason: row.reason(health))
+        }
+    }
+
     /// A reading of every Service port, sorted by name.
-    func statistics() -> [DataPlaneStatistics.Service] {
+    func statistics(_ health: HealthTable) -> [DataPlaneStatistics.Service] {
+        let now = EndpointHealth.ticks(HostLimits.monotonicNanoseconds())
         var endpoints: [ServicePortName: [DataPlaneStatistics.Endpoint]] = [:]
         for (key, row) in rows {
             guard let endpoint = key.endpoint else { continue }
             var reading = DataPlaneStatistics.Endpoint()
             reading.address = endpoint.description
             reading.weight = UInt64(row.weight)
-            reading.state = row.isCurrent ? "active" : "removed"
+            if row.isCurrent {
+                reading.describe(health[row.number], now)
+                reading.because = row.reason(health[row.number])
+            } else {
+                reading.state = "removed"
+            }
             reading.connections = count(row.number, Column.connections)
             reading.connectionsActive = count(row.number, Column.connectionsActive)
             reading.connectFailures = count(row.number, Column.connectFailures)
+            reading.ejections = count(row.number, Column.ejections)
             endpoints[key.service, default: []].append(reading)
         }
         return rows.filter { $0.key.endpoint == nil }.sorted { $0.key.service < $1.key.service }.map { key, row in

@@ -11,6 +11,7 @@ import Synchronization
 package final class DataPlane: Sendable {
     package let engine: EngineReport
     private let workers: [WorkerHandle]
+    private let health = HealthTable()
     private let state = Mutex(State())
     private let room: ConnectionRoom
     private let connectionsMax: Int?
@@ -42,13 +43,13 @@ package final class DataPlane: Sendable {
         self.room = room
         connectionsMax = settings.connectionsMax
         do throws(DataPlaneError) {
-            workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
+            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit)
         } catch {
             guard settings.engine == .auto, name == .ioUring else { throw error }
             // The probe's small ring was granted and a worker's was not: locked memory, most likely.
             name = .epoll
             reason = error.description
-            workers = try WorkerHandle.start(name, settings: settings, connectionsMax: limit)
+            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit)
         }
         engine = EngineReport(name: name.rawValue, reason: reason)
     }
@@ -63,7 +64,7 @@ package final class DataPlane: Sendable {
     /// - Returns: one report for each frontend of the snapshot, sorted by key.
     package func apply(_ snapshot: RoutingSnapshot) async -> [ListenerReport] {
         var failures: [FrontendKey: Int32] = [:]
-        let delta = state.withLock { state in state.delta(to: snapshot, workers: workers) }
+        let delta = state.withLock { state in state.delta(to: snapshot, workers: workers, health) }
         var open: [ServedFrontend] = []
         for served in delta.open {
             // A port that we have, had until now, or are closing may be ours still: the probe would meet our own listener.
@@ -140,6 +141,18 @@ package final class DataPlane: Sendable {
         for connection in closed where !write(connection) { workers[connection.worker].countNotLogged() }
     }
 
+    /// Goes on with every change of an endpoint's health, so that nobody asks for reports in vain.
+    package var healthChangeCount: UInt64 { health.changeCount }
+
+    /// Takes what an active probe has found of an endpoint: nil where it is well, else what is wrong with it. It gets no new connections
+    /// then, while another one is left.
+    package func endpointProbed(_ endpoint: EndpointKey, failure: String?) {
+        state.withLock { $0.rows.probed(endpoint, failure, health) }
+    }
+
+    /// How every endpoint of the snapshot is, in no order.
+    package func endpointReports() -> [EndpointReport] { state.withLock { $0.rows.endpointReports(health) } }
+
     /// Reads all counters; cheap, from any thread.
     package func statistics() -> DataPlaneStatistics {
         var statistics = DataPlaneStatistics()
@@ -163,7 +176,7 @@ package final class DataPlane: Sendable {
                 }
                 return listener
             }
-            statistics.services = state.rows.statistics()
+            statistics.services = state.rows.statistics(health)
         }
         return statistics
     }
@@ -189,7 +202,7 @@ extension DataPlane.State {
 
     /// What has to change for the workers to serve `snapshot`.
     fileprivate mutating func delta(
-        to snapshot: RoutingSnapshot, workers: [WorkerHandle]
+        to snapshot: RoutingSnapshot, workers: [WorkerHandle], _ health: HealthTable
     ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<PortNumber>) {
         var closed = self.closed
         rows.begin(workers.map(\.counters)) { rows in Self.collectClosed(from: workers, rows, into: &closed) }
@@ -197,7 +210,7 @@ extension DataPlane.State {
         var open: [ServedFrontend] = []
         var replace: [ServedFrontend] = []
         for (key, frontend) in snapshot.frontends {
-            let rows = self.rows.assign(frontend.group)
+            let rows = self.rows.assign(frontend.group, health)
             guard !frontend.group.isEmpty, key.transport == .tcp else { continue }
             let old = served[key]
             if let old, old.frontend.group === frontend.group { continue }

@@ -70,6 +70,13 @@ package enum Limits {
     /// Flows looked at in one tick for that, and flows reset.
     package static let shedLooksPerTickMax: UInt32 = 256
     package static let shedPerTickMax = 8
+    /// An endpoint that failed often enough in a row is passed over for this long; each time it fails again, twice as long, up to a most.
+    package static let ejectionNanoseconds: UInt64 = 5_000_000_000
+    package static let ejectionMaxNanoseconds: UInt64 = 300_000_000_000
+    /// A connection that its server ends within this time, without a byte, before its client has ended, has failed.
+    package static let earlyCloseNanoseconds: UInt64 = 500_000_000
+    /// How long one connection may be the only one that tries an ejected endpoint.
+    package static let probeHoldNanoseconds: UInt64 = 10_000_000_000
     /// How long a worker that is told to stop goes on closing flows.
     package static let stopNanoseconds: UInt64 = 1_000_000_000
     /// How often the limit of open files is read again: prlimit(1) can change it at any time.

@@ -36,13 +36,19 @@ package struct DataPlaneStatistics: Sendable, Codable {
 
     package struct Endpoint: Sendable, Codable {
         package var address = ""
-        /// `active` (in the group) or `removed` (only old connections are left).
+        /// `active` (in the group), `ejected` (it failed too often in a row), `probing` (a connection is trying it), `down` (an active
+        /// probe failed) or `removed` (only old connections are left).
         package var state = "active"
+        /// How long an ejected one is passed over from now on; nil otherwise.
+        package var ejectedForSeconds: Double?
+        /// Why one is not well: its last failure, a word of the close reasons, or what its probe found.
+        package var because: String?
         /// Its share of new connections against the others; 0 gets none.
         package var weight: UInt64 = 1
         package var connectionsActive: UInt64 = 0
         package var connections: UInt64 = 0
         package var connectFailures: UInt64 = 0
+        package var ejections: UInt64 = 0
 
         package init() {}
     }

@@ -8,34 +8,58 @@ extension EndpointGroup {
     ///   - client: the client's address, needed for `.clientIP` only (IPv4-mapped addresses count as IPv4).
     ///   - turn: the place in the round, moved on by `.roundRobin` only.
     ///   - connectionsActive: how many connections the endpoint at a place has open; asked by `.leastConnections` only, of two.
+    ///   - passesOver: whether `isUsable` is to be asked at all.
+    ///   - isUsable: whether the endpoint at a place is well. Others are chosen only when no such one is left.
     package func choose(
-        client: IPAddress?, tried: Tried, turn: inout Turn, random: inout RandomSource, connectionsActive: (Int) -> Int
+        client: IPAddress?, tried: Tried, turn: inout Turn, random: inout RandomSource, connectionsActive: (Int) -> Int,
+        passesOver: Bool = false, isUsable: (Int) -> Bool = { _ in true }
     ) -> Int? {
         guard tried.count < Tried.max else { return nil }
+        if passesOver {
+            var (isAnyUsable, isAnyOther) = (false, false)
+            for index in endpoints.indices where endpoints[index].weight > 0 && !tried.contains(endpoints[index]) {
+                if isUsable(index) { isAnyUsable = true } else { isAnyOther = true }
+            }
+            if isAnyUsable, isAnyOther {
+                return choose(
+                    client: client, isFirst: tried.count == 0, isFree: false, turn: &turn, random: &random,
+                    connectionsActive: connectionsActive, isLeft: { !tried.contains(endpoints[$0]) && isUsable($0) })
+            }
+        }
+        return choose(
+            client: client, isFirst: tried.count == 0, isFree: tried.count == 0, turn: &turn, random: &random,
+            connectionsActive: connectionsActive, isLeft: { !tried.contains(endpoints[$0]) })
+    }
+
+    /// The same among those that are left; `isFree` says that all of them are.
+    private func choose(
+        client: IPAddress?, isFirst: Bool, isFree: Bool, turn: inout Turn, random: inout RandomSource,
+        connectionsActive: (Int) -> Int, isLeft: (Int) -> Bool
+    ) -> Int? {
         switch selection {
         case .random:
-            return chooseAtRandom(tried: tried, random: &random)
+            return chooseAtRandom(isFree: isFree, random: &random, isLeft: isLeft)
         case .roundRobin:
-            // The next in turn would get all that its neighbour fails: what is tried again goes to any.
-            guard tried.count == 0, !isEmpty else { return chooseAtRandom(tried: tried, random: &random) }
-            guard let weights else { return turn.take(of: endpoints.count) }
-            return weights.turn(turn.take(of: weights.total))
+            // The next in turn would get all that its neighbour fails: what is tried again, or passed over, goes to any.
+            guard isFirst, !isEmpty else { return chooseAtRandom(isFree: false, random: &random, isLeft: isLeft) }
+            let next = weights.map { $0.turn(turn.take(of: $0.total)) } ?? turn.take(of: endpoints.count)
+            return isFree || isLeft(next) ? next : chooseAtRandom(isFree: false, random: &random, isLeft: isLeft)
         case .leastConnections:
-            guard let first = chooseAtRandom(tried: tried, random: &random) else { return nil }
-            guard let second = chooseAtRandom(tried: tried, except: first, random: &random) else { return first }
+            guard let first = chooseAtRandom(isFree: isFree, random: &random, isLeft: isLeft) else { return nil }
+            guard let second = chooseAtRandom(isFree: isFree, except: first, random: &random, isLeft: isLeft) else { return first }
             // Per weight, with the connection that is to come. Even ones: the first, which was drawn as well as the second.
             let load = (connectionsActive(first) + 1) * Int(endpoints[second].weight)
             return (connectionsActive(second) + 1) * Int(endpoints[first].weight) < load ? second : first
         case .clientIP:
-            guard let client else { return chooseAtRandom(tried: tried, random: &random) }
-            return chooseByRendezvous(client: client.unmapped, tried: tried)
+            guard let client else { return chooseAtRandom(isFree: isFree, random: &random, isLeft: isLeft) }
+            return chooseByRendezvous(client: client.unmapped, isLeft: isLeft)
         }
     }
 
-    /// One by lot, by weight, that is neither in `tried` nor `except`.
-    private func chooseAtRandom(tried: Tried, except: Int? = nil, random: inout RandomSource) -> Int? {
+    /// One by lot, by weight, that is left and is not `except`.
+    private func chooseAtRandom(isFree: Bool, except: Int? = nil, random: inout RandomSource, isLeft: (Int) -> Bool) -> Int? {
         guard !isEmpty else { return nil }
-        if tried.count == 0 {
+        if isFree {
             guard let except else { return weights?.draw(&random) ?? random.below(endpoints.count) }
             if let weights {
                 // Another one comes soon, unless one has nearly all the weight.
@@ -50,10 +74,10 @@ extension EndpointGroup {
             }
         }
         var left = 0
-        for index in endpoints.indices where index != except && !tried.contains(endpoints[index]) { left += Int(endpoints[index].weight) }
+        for index in endpoints.indices where index != except && isLeft(index) { left += Int(endpoints[index].weight) }
         guard left > 0 else { return nil }
         var ordinal = random.below(left)
-        for index in endpoints.indices where index != except && !tried.contains(endpoints[index]) {
+        for index in endpoints.indices where index != except && isLeft(index) {
             ordinal -= Int(endpoints[index].weight)
             if ordinal < 0 { return index }
         }
@@ -62,12 +86,12 @@ extension EndpointGroup {
 
     /// Highest random weight (Thaler and Ravishankar 1998): each endpoint scores by a hash of client, Service port and
     /// endpoint; the best wins. A removed endpoint moves only its own clients; ties go to the lower address.
-    private func chooseByRendezvous(client: IPAddress, tried: Tried) -> Int? {
+    private func chooseByRendezvous(client: IPAddress, isLeft: (Int) -> Bool) -> Int? {
         let key = Mixer.hash(of: client) ^ identity
-        guard weights == nil else { return chooseByWeightedRendezvous(key: key, tried: tried) }
+        guard weights == nil else { return chooseByWeightedRendezvous(key: key, isLeft: isLeft) }
         var best: Int?
         var bestHash: UInt64 = 0
-        for index in endpoints.indices where !tried.contains(endpoints[index]) {
+        for index in endpoints.indices where isLeft(index) {
             let hash = Mixer.mix(key ^ endpoints[index].identity)
             if best == nil || hash > bestHash {
                 best = index
@@ -79,11 +103,11 @@ extension EndpointGroup {
 
     /// The same with weights: by the least of -ln(hash)/weight, an endpoint wins as often as its weight says, and a changed weight
     /// moves clients to or from that endpoint only. With equal weights it is the order of the hashes themselves.
-    private func chooseByWeightedRendezvous(key: UInt64, tried: Tried) -> Int? {
+    private func chooseByWeightedRendezvous(key: UInt64, isLeft: (Int) -> Bool) -> Int? {
         var best: Int?
         var bestHash: UInt64 = 0
         var bestScore = Double.infinity
-        for index in endpoints.indices where endpoints[index].weight > 0 && !tried.contains(endpoints[index]) {
+        for index in endpoints.indices where endpoints[index].weight > 0 && isLeft(index) {
             let hash = Mixer.mix(key ^ endpoints[index].identity)
             let score = Mixer.negativeLogarithm(hash) / Double(endpoints[index].weight)
             if score < bestScore || score == bestScore && hash > bestHash {

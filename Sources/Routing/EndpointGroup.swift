@@ -50,6 +50,8 @@ package final class EndpointGroup: Sendable {
         package var acceptsHeadersFrom: [IPRange] = []
         /// Whether a client that begins with such a header though none is due is reset.
         package var refusesUnexpectedHeaders = false
+        /// Failures in a row after which an endpoint gets no connections for a while; 0: never.
+        package var ejectAfter: UInt8 = 5
 
         package init() {}
     }

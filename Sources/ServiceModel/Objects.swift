@@ -28,6 +28,7 @@ package struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertibl
         case service = "Service"
         case endpointSlice = "EndpointSlice"
         case endpoints = "Endpoints"
+        case pod = "Pod"
     }
 
     package let kind: Kind
@@ -53,6 +54,7 @@ package struct KubernetesObject: Hashable, Sendable {
         case service(Service)
         case endpointSlice(EndpointSlice)
         case endpoints(Endpoints)
+        case pod(Pod)
     }
 
     package let metadata: ObjectMetadata
@@ -71,6 +73,7 @@ package struct KubernetesObject: Hashable, Sendable {
             case .service: .service
             case .endpointSlice: .endpointSlice
             case .endpoints: .endpoints
+            case .pod: .pod
             }
         return ObjectKey(kind: kind, namespace: metadata.namespace, name: metadata.name)
     }
@@ -137,6 +140,13 @@ package struct Service: Hashable, Sendable {
         /// Per port of the Service, and per port and client's address.
         package var connectionsMax: Int?
         package var connectionsPerSourceMax: Int?
+        /// Failures in a row that eject an endpoint; 0 where it is switched off.
+        package var ejectAfter: Int?
+        package var healthCheck: HealthCheck?
+        package var healthCheckInterval: Duration?
+        package var healthCheckTimeout: Duration?
+        package var healthCheckRise: Int?
+        package var healthCheckFall: Int?
         package var proxyProtocol: ProxyProtocol?
         /// Whose connections begin with a header that is believed.
         package var acceptProxyProtocolFrom: [IPRange]?
@@ -194,9 +204,12 @@ package struct EndpointSlice: Hashable, Sendable {
         package var ready: Bool
         package var serving: Bool
         package var terminating: Bool
+        /// The Pod that `targetRef` names, in the slice's namespace.
+        package var pod: String?
 
-        package init(address: IPAddress, ready: Bool = true, serving: Bool = true, terminating: Bool = false) {
+        package init(address: IPAddress, ready: Bool = true, serving: Bool = true, terminating: Bool = false, pod: String? = nil) {
             self.address = address
+            self.pod = pod
             self.ready = ready
             self.serving = serving
             self.terminating = terminating

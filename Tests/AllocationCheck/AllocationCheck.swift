@@ -34,15 +34,21 @@ struct AllocationCheck {
             allocations += finding.allocations
         }
         if sizes.isEmpty {
-            let finding = WarmWorker(connections: 1000, usesProxyProtocol: true).measure()
-            let summary =
-                "PROXY headers and a log: \(finding.connectionsMax) connections at once, \(finding.ticks) ticks, "
-                + "\(finding.allocations) allocations"
-            guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
-            print(summary)
-            allocations += finding.allocations
+            allocations += count("PROXY headers and a log", WarmWorker(connections: 1000, usesProxyProtocol: true))
+            for settings in WarmWorker.allSettings {
+                allocations += count(
+                    "\(settings.selection.rawValue), an endpoint refuses", WarmWorker(connections: 1000, settings, refuses: true))
+            }
         }
         if allocations > 0 { exit(1) }
+    }
+
+    private static func count(_ name: String, _ worker: WarmWorker) -> UInt64 {
+        let finding = worker.measure()
+        let summary = "\(name): \(finding.connectionsMax) connections at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
+        guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
+        print(summary)
+        return finding.allocations
     }
 }
 
@@ -99,11 +105,14 @@ package struct WarmWorker {
     /// What each client sends and gets back.
     private let bytes: Int
     private let usesProxyProtocol: Bool
+    /// One endpoint is not there: it is ejected and passed over.
+    private let refuses: Bool
 
     package init(
         connections: Int, bytes: Int = WarmWorker.bytesUsual, _ groupSettings: EndpointGroup.Settings = EndpointGroup.Settings(),
-        usesProxyProtocol: Bool = false
+        usesProxyProtocol: Bool = false, refuses: Bool = false
     ) {
+        self.refuses = refuses
         self.connections = connections
         self.usesProxyProtocol = usesProxyProtocol
         self.bytes = bytes
@@ -140,7 +149,7 @@ package struct WarmWorker {
         let endpoints = (0..<3).map { SocketAddress(IPAddress(ipv4: 0x0af4_0000 + $0), PortNumber(9000)!) }
         var script = PeerScript.echo
         script.expectsHeader = usesProxyProtocol
-        for endpoint in endpoints { network.addServer(script, at: endpoint, backlog: connections) }
+        for endpoint in endpoints.dropFirst(refuses ? 1 : 0) { network.addServer(script, at: endpoint, backlog: connections) }
         let service = ServicePortName(namespace: "default", name: "echo", port: "", transport: .tcp)
         let hasWeights = groupSettings.connectionsMax != nil
         var groupSettings = groupSettings

@@ -69,6 +69,34 @@ struct JournalTests {
         #expect(journal.listenersReported([try report(.listening)]).map(\.message) == ["listening"])
     }
 
+    @Test func anEndpointIsSaidWhenItIsEjectedAndWhenItIsBack() throws {
+        let service = ServicePortName(namespace: "default", name: "web", port: "", transport: .tcp)
+        func report(_ host: Int, _ state: EndpointReport.State, weight: UInt16 = 1) throws -> EndpointReport {
+            let endpoint = try #require(SocketAddress("10.0.0.\(host):80"))
+            let reason = state == .ejected ? "connect-refused" : nil
+            return EndpointReport(.init(service: service, endpoint: endpoint), weight: weight, state: state, reason: reason)
+        }
+        var journal = Journal()
+        let idle = try report(9, .well, weight: 0)
+        #expect(journal.endpointsReported([try report(1, .well), try report(2, .well), idle]).isEmpty)
+        #expect(
+            journal.endpointsReported([try report(1, .well), try report(2, .ejected), idle]) == [
+                Journal.Entry(
+                    level: .warning, message: "endpoint ejected",
+                    fields: ["service": "default/web", "endpoint": "10.0.0.2:80", "because": "connect-refused"])
+            ])
+        #expect(journal.endpointsReported([try report(1, .well), try report(2, .ejected), idle]).isEmpty)
+        // One of weight 0 is no endpoint that is left.
+        let entries = journal.endpointsReported([try report(1, .down), try report(2, .ejected), idle])
+        #expect(entries.map(\.message) == ["endpoint is down", "no endpoint is well: all of them are used"])
+        #expect(
+            journal.endpointsReported([try report(1, .well), try report(2, .well), idle]).map(\.message)
+                == ["endpoint is back", "endpoint is back"])
+        // One that is gone is not back.
+        _ = journal.endpointsReported([try report(1, .ejected), try report(2, .well)])
+        #expect(journal.endpointsReported([try report(2, .well)]).isEmpty)
+    }
+
     @Test func aChangeIsOneLineWithItsCounts() throws {
         var compiler = SnapshotCompiler()
         var journal = Journal()
@@ -182,7 +210,17 @@ struct StatisticsTableTests {
         var weighted = DataPlaneStatistics.Endpoint()
         weighted.address = "10.0.0.2:80"
         weighted.weight = 3
-        service.endpoints = [endpoint, weighted]
+        var ejected = DataPlaneStatistics.Endpoint()
+        ejected.address = "10.0.0.3:80"
+        ejected.state = "ejected"
+        ejected.ejectedForSeconds = 11.2
+        ejected.because = "connect-refused"
+        var tried = ejected
+        tried.address = "10.0.0.4:80"
+        tried.state = "probing"
+        tried.ejectedForSeconds = nil
+        tried.weight = 2
+        service.endpoints = [endpoint, weighted, ejected, tried]
         service.connectionsActive = 2
         service.connectionsMax = 50
         statistics.services = [service]
@@ -198,6 +236,8 @@ struct StatisticsTableTests {
         #expect(lines.first == "ringway 1  engine epoll (asked for)  pid 7  up 1h01m")
         #expect(text.contains("default/web:http"))
         #expect(text.contains("10.0.0.1:80 (removed)") && text.contains("10.0.0.2:80 (weight 3)") && text.contains(" 2/50 "))
+        #expect(text.contains("10.0.0.3:80 (ejected 12s: connect-refused)"))
+        #expect(text.contains("10.0.0.4:80 (weight 2, probing: connect-refused)"))
         #expect(text.contains("client-fin 10, connect-refused 2"))
         #expect(text.contains("in use"))
         #expect(lines.allSatisfy { $0.last != " " })

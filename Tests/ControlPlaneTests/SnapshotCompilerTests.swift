@@ -147,6 +147,14 @@ struct SnapshotCompilerTests {
         #expect(compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.connectionsMax = 10 }]).changes.servicesChanged == 1)
     }
 
+    @Test(arguments: [(nil, 5), (0, 0), (7, 7)] as [(Int?, UInt8)])
+    func ejectionReachesTheGroup(_ annotation: Int?, _ failures: UInt8) throws {
+        var compiler = SnapshotCompiler()
+        let snapshot = try #require(
+            compiler.compile([echo("a", "127.0.0.1:80", ["10.0.0.1:80"]) { $0.ejectAfter = annotation }]).snapshot)
+        #expect(snapshot.group("127.0.0.1:80")?.settings.ejectAfter == failures)
+    }
+
     @Test func theProxyProtocolReachesTheGroup() throws {
         var compiler = SnapshotCompiler()
         let range = try #require(IPRange("10.0.0.0/8"))

@@ -29,6 +29,11 @@ extension SimulatedNetwork {
         _ = listen(address, backlog: backlog, owner: .script(script))
     }
 
+    /// Stops the servers at an address: connections to it are refused from now on.
+    package func removeServers(at address: SocketAddress) {
+        for index in listeners.indices where listeners[index].isOpen && listeners[index].address == address { closeListener(index) }
+    }
+
     /// The PROXY header that a server has heard, or the part of it that came.
     package func header(heardBy index: Int) -> [UInt8] {
         let start = index * Self.headerMax

@@ -119,4 +119,22 @@ struct MemoryTests {
         }
         return bytes
     }
+
+    @Test func cellsThatManyThreadsChangeLoseNothing() {
+        let table = AtomicTable(count: 2)
+        let threads = (0..<4).map { _ in
+            WorkerThread(name: "cells", cpu: nil) {
+                for _ in 0..<10_000 {
+                    table.add(1, at: 0)
+                    while true {
+                        let old = table.load(1)
+                        if table.compareExchange(1, expected: old, desired: old + 3) { break }
+                    }
+                }
+            }
+        }
+        threads.forEach { $0.join() }
+        #expect(table.load(0) == 40_000 && table.load(1) == 120_000)
+        #expect(!table.compareExchange(1, expected: 5, desired: 6) && table.load(1) == 120_000)
+    }
 }

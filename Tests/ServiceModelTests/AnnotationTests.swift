@@ -159,6 +159,20 @@ import Testing
         #expect(found.count == 1 && found[0].contains("cannot unmarshal number into"), "\(found)")
     }
 
+    @Test(arguments: [("off", 0), ("1", 1), (" 100", 100)])
+    func ejectionIsANumberOfFailuresOrOff(_ text: String, _ failures: Int) {
+        let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/eject-after": .string(text)])
+        #expect(decodedService(node)?.settings.ejectAfter == failures)
+    }
+
+    @Test(arguments: ["", "0", "101", "Off", "never", "5x"])
+    func anotherWordForEjectionIsRefused(_ text: String) {
+        #expect(
+            Self.errors("eject-after", .string(text)) == [
+                Self.invalid("eject-after", "Invalid value: \"\(text)\": must be a whole number between 1 and 100, inclusive, or off")
+            ])
+    }
+
     // MARK: PROXY protocol
 
     @Test(arguments: Service.ProxyProtocol.allCases)

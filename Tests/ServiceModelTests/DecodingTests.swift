@@ -163,7 +163,7 @@ struct DecodingTests {
 
     static let kinds: [(String, String, Diagnostic.Severity, String)] = [
         ("v1", "ConfigMap", .warning, "ConfigMap of v1 is not a kind Ringway reads; skipped"),
-        ("v1", "PodList", .warning, "PodList of v1 is not a kind Ringway reads; skipped"),
+        ("v1", "NodeList", .warning, "NodeList of v1 is not a kind Ringway reads; skipped"),
         ("apps/v1", "Deployment", .warning, "Deployment of apps/v1 is not a kind Ringway reads; skipped"),
         ("v1", "Servcie", .error, "no matches for kind \"Servcie\" in version \"v1\" (did you mean \"Service\"?)"),
         ("v1", "service", .error, "no matches for kind \"service\" in version \"v1\" (did you mean \"Service\"?)"),

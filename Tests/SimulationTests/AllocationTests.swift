@@ -28,4 +28,11 @@ struct AllocationTests {
         #expect(finding.failures == [])
         #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
     }
+
+    @Test(arguments: WarmWorker.allSettings)
+    func norDoesAnEndpointThatRefuses(_ settings: EndpointGroup.Settings) {
+        let finding = WarmWorker(connections: WarmWorker.isOptimised ? 1000 : 200, settings, refuses: true).measure()
+        #expect(finding.failures == [])
+        #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
+    }
 }

@@ -36,7 +36,9 @@ struct ChoosingBehaviourTests {
         stage.addEndpoint(.echo)
         stage.addEndpoint()
         stage.addEndpoint(.echo)
-        stage.open(Self.settings(.roundRobin))
+        var settings = Self.settings(.roundRobin)
+        settings.ejectAfter = 0
+        stage.open(settings)
         let clients = (0..<30).map { _ in stage.addClient(Self.script) }
         #expect(stage.finish(clients))
         #expect(clients.allSatisfy { stage.network.peer($0).sawFin })

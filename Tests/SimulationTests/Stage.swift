@@ -10,6 +10,7 @@ final class Stage {
     static let frontend = SocketAddress(IPAddress(ipv4: 0x0a60_0001), PortNumber(80)!)
     let network: SimulatedNetwork
     let worker: WorkerUnderTest
+    let health: HealthTable
     private(set) var endpoints: [SocketAddress] = []
 
     init(
@@ -30,6 +31,7 @@ final class Stage {
         var workerSettings = WorkerSettings()
         workerSettings.flowsMax = flowsMax
         change(&workerSettings)
+        health = workerSettings.health
         worker = WorkerUnderTest(network: network, driver: driver, settings: workerSettings)
     }
 
@@ -66,6 +68,7 @@ final class Stage {
 
     /// Connects begun to each endpoint, and those open now.
     var connections: [UInt64] { worker.endpointRows.map { worker.counters.read(row: $0, column: Column.connections) } }
+    var ejections: [UInt64] { worker.endpointRows.map { worker.counters.read(row: $0, column: Column.ejections) } }
     var active: [UInt64] { worker.endpointRows.map { worker.counters.read(row: $0, column: Column.connectionsActive) } }
 
     /// Attempts at each endpoint that came to nothing.

@@ -15,13 +15,14 @@ enum Rules {
         "ServiceModel": ["Addressing"],
         "ControlPlane": ["ServiceModel", "Routing", "Addressing"],
         "ObjectSources": ["ServiceModel", "CLinux", "Yams"],
+        "Probing": ["Routing", "Addressing", "NIOCore", "NIOPosix"],
         "AdminServer": [
             "Addressing", "ControlPlane", "Forwarding", "Routing", "Hummingbird", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix",
             "FoundationEssentials",
         ],
         "CLI": [
-            "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Routing",
-            "ServiceModel", "ArgumentParser", "Dispatch", "Logging", "ServiceLifecycle",
+            "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Probing",
+            "Routing", "ServiceModel", "ArgumentParser", "Dispatch", "Logging", "ServiceLifecycle",
         ],
     ]
     /// The C library and what comes with the language; no Foundation, which is large and starts slowly.

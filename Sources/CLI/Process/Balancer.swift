@@ -3,6 +3,7 @@ internal import ControlPlane
 internal import Forwarding
 internal import Logging
 internal import ObjectSources
+internal import Probing
 internal import Routing
 internal import ServiceModel
 
@@ -28,6 +29,8 @@ struct Balancer {
 
     private enum Event {
         case manifestsChanged
+        /// Endpoints have been ejected, or brought back.
+        case healthChanged
         /// Some listeners could not be opened a while ago.
         case retryDue
         case terminationRequested(signal: Int32)
@@ -36,6 +39,9 @@ struct Balancer {
     /// An address may arrive after us (a VIP that another host gives up, an interface that comes up): failed listeners are tried
     /// again this often.
     private static let listenRetryInterval = Duration.seconds(10)
+
+    /// How often the log looks for endpoints that were ejected or brought back; connections are spread at once.
+    private static let healthInterval = Duration.seconds(1)
 
     /// Exit codes besides those of signals (128 and the number) and usage errors (64).
     private enum ExitStatus {
@@ -52,6 +58,7 @@ struct Balancer {
     private var isRetryDue = false
     private var compiler = SnapshotCompiler()
     private var journal = Journal()
+    private var prober: Prober?
 
     init(options: Options) {
         self.options = options
@@ -88,6 +95,7 @@ struct Balancer {
         status.began(with: dataPlane)
         let connections = ConnectionLog(dataPlane: dataPlane, sink: sink)
         let logging = options.settings.connectionLogging == .off ? nil : Task { await connections.run() }
+        prober = Prober { dataPlane.endpointProbed($0, failure: $1) }
 
         let admin: AdminServer?
         switch await startAdminServer() {
@@ -105,10 +113,21 @@ struct Balancer {
             }
         }
 
+        Task {
+            var seen = dataPlane.healthChangeCount
+            while (try? await Task.sleep(for: Self.healthInterval)) != nil {
+                guard dataPlane.healthChangeCount != seen else { continue }
+                seen = dataPlane.healthChangeCount
+                eventsContinuation.yield(.healthChanged)
+            }
+        }
+
         loop: for await event in events {
             switch event {
             case .manifestsChanged:
                 await reconcile(with: load(from: source), on: dataPlane)
+            case .healthChanged:
+                log(journal.endpointsReported(dataPlane.endpointReports()))
             case .retryDue:
                 isRetryDue = false
                 let reports = await apply(compiler.snapshot, on: dataPlane)
@@ -162,6 +181,7 @@ struct Balancer {
         let compilation = compiler.compile(state.objects)
         var reports: [ListenerReport] = []
         if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
+        prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         status.phase = .serving
 
@@ -214,6 +234,7 @@ struct Balancer {
             let reports = await apply(snapshot, on: dataPlane)
             log(journal.applied(compilation, reports: reports, rejectedObjects: state.rejectedObjects))
         }
+        prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
     }
 

@@ -1,3 +1,4 @@
+internal import Addressing
 internal import ControlPlane
 internal import Forwarding
 internal import Routing
@@ -17,6 +18,8 @@ struct Journal {
 
     private var diagnosticsSaid: Set<Diagnostic> = []
     private var listenerStates: [FrontendKey: ListenerReport.State] = [:]
+    private var endpointsUnwell: [EndpointKey: EndpointReport.State] = [:]
+    private var servicesUnwell: Set<ServicePortName> = []
 
     /// Takes all findings that hold now. Those that no longer hold are forgotten, so that they are said again if they return.
     mutating func found(_ diagnostics: [Diagnostic]) -> [Entry] {
@@ -77,6 +80,34 @@ struct Journal {
             }
         }
         listenerStates = next
+        return entries
+    }
+
+    /// Takes how all endpoints are: one line for each that was ejected or is back, and one for a Service that has none left. An
+    /// endpoint that is tried in vain again and again is said once.
+    mutating func endpointsReported(_ reports: [EndpointReport]) -> [Entry] {
+        var entries: [Entry] = []
+        var unwell: [EndpointKey: EndpointReport.State] = [:]
+        let reports = reports.sorted { ($0.key.service, $0.key.endpoint) < ($1.key.service, $1.key.endpoint) }
+        for report in reports {
+            let before = endpointsUnwell[report.key]
+            if report.state != .well { unwell[report.key] = report.state }
+            guard report.state != before ?? .well else { continue }
+            var fields = ["service": report.key.service.description, "endpoint": report.key.endpoint.description]
+            fields["because"] = report.reason
+            switch report.state {
+            case .well: entries.append(Entry(level: .info, message: "endpoint is back", fields: fields))
+            case .ejected: entries.append(Entry(level: .warning, message: "endpoint ejected", fields: fields))
+            case .down: entries.append(Entry(level: .warning, message: "endpoint is down", fields: fields))
+            }
+        }
+        endpointsUnwell = unwell
+        let weighted = reports.filter { $0.weight > 0 }
+        let without = Set(weighted.map(\.key.service)).subtracting(weighted.filter { $0.state == .well }.map(\.key.service))
+        entries += without.subtracting(servicesUnwell).sorted().map {
+            Entry(level: .error, message: "no endpoint is well: all of them are used", fields: ["service": $0.description])
+        }
+        servicesUnwell = without
         return entries
     }
 }

@@ -50,9 +50,7 @@ struct StatisticsTable {
                 Self.bytes(service.bytesFromClients), Self.bytes(service.bytesToClients),
             ])
             for endpoint in service.endpoints {
-                let weight = endpoint.weight == 1 ? "" : "weight \(endpoint.weight)"
-                let state = endpoint.state == "active" ? weight : endpoint.state
-                let note = state.isEmpty ? "" : " (\(state))"
+                let note = Self.note(endpoint).isEmpty ? "" : " (\(Self.note(endpoint)))"
                 rows.append([
                     "", endpoint.address + note, "\(endpoint.connectionsActive)", "\(endpoint.connections)", "\(endpoint.connectFailures)",
                     "", "", "",
@@ -78,6 +76,15 @@ struct StatisticsTable {
             ])
         }
         return rows
+    }
+
+    /// `weight 3`, `ejected 12s: connect-refused`.
+    private static func note(_ endpoint: DataPlaneStatistics.Endpoint) -> String {
+        var state = endpoint.state == "active" ? "" : endpoint.state
+        if let seconds = endpoint.ejectedForSeconds { state += " \(uptime(seconds.rounded(.up)))" }
+        if let reason = endpoint.because { state += ": \(reason)" }
+        let weight = endpoint.weight == 1 || endpoint.state == "removed" ? "" : "weight \(endpoint.weight)"
+        return [weight, state].filter { !$0.isEmpty }.joined(separator: ", ")
     }
 
     private static func name(_ service: DataPlaneStatistics.Service) -> String {

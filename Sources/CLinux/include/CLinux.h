@@ -21,6 +21,14 @@ static inline void ringway_store_relaxed(uint64_t *_Nonnull address, uint64_t va
     __atomic_store_n(address, value, __ATOMIC_RELAXED);
 }
 
+// Cells that several threads write: those of one table, each by itself, so nothing else needs to be ordered with them.
+static inline _Bool ringway_compare_exchange(uint64_t *_Nonnull address, uint64_t expected, uint64_t desired) {
+    return __atomic_compare_exchange_n(address, &expected, desired, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+static inline uint64_t ringway_fetch_add(uint64_t *_Nonnull address, uint64_t amount) {
+    return __atomic_fetch_add(address, amount, __ATOMIC_RELAXED);
+}
+
 // cpu_set_t exists only under _GNU_SOURCE, which Swift's importer does not define. A mask is an array of 64-bit words; the
 // calling thread is meant. Both return 0, or -1 with errno.
 int ringway_set_affinity(const uint64_t *_Nonnull mask, size_t bytes);

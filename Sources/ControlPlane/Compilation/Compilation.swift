@@ -8,6 +8,8 @@ package struct Compilation: Sendable {
     /// Against the snapshot before; all zero where `snapshot` is nil.
     package let changes: SnapshotChanges
     package let totals: SnapshotTotals
+    /// How the endpoints are to be asked whether they are well; those that are not in it are not asked.
+    package let probes: [EndpointKey: [Probe]]
     /// Everything the objects ask for that is not done, in the order of the source. All that hold now, not only new ones.
     package let notices: [Diagnostic]
 }

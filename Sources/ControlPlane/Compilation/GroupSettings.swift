@@ -22,6 +22,7 @@ extension EndpointGroup.Settings {
             case .v2: .v2
             case nil: nil
             }
+        if let failures = service.settings.ejectAfter { ejectAfter = UInt8(clamping: failures) }
         acceptsHeadersFrom = service.settings.acceptProxyProtocolFrom ?? []
         refusesUnexpectedHeaders = service.settings.unexpectedProxyHeader == .close
         timeouts = Timeouts(

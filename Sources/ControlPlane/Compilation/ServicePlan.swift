@@ -29,6 +29,7 @@ struct ServicePlan: Equatable {
     }
 
     private(set) var ports: [Port] = []
+    private(set) var health = HealthPlan()
     private(set) var notices: [Diagnostic] = []
 
     private let key: ServiceKey
@@ -81,6 +82,7 @@ struct ServicePlan: Equatable {
                 "Service \(key) has no address to listen on: give it externalIPs, a clusterIP, a nodePort or status.loadBalancer.ingress")
         }
         fillPools(service: service, inputs: inputs)
+        health = HealthPlan(check: service.settings.healthCheck, settings: service.settings, podNames: Self.podNames(inputs.slices))
         noteIdlePools()
     }
 
@@ -92,6 +94,17 @@ struct ServicePlan: Equatable {
             service.clusterIPs.map { ($0, .clusterIP) } + service.externalIPs.map { ($0, .externalIP) }
             + service.loadBalancerIPs.map { ($0, .loadBalancerIP) }
         return all.filter { seen.insert($0.0).inserted }.map { (address: $0.0, origin: $0.1) }
+    }
+
+    private static func podNames(_ slices: [KubernetesObject]) -> [SocketAddress: String] {
+        var names: [SocketAddress: String] = [:]
+        for case .endpointSlice(let slice) in slices.map(\.body) {
+            for endpoint in slice.endpoints {
+                guard let pod = endpoint.pod else { continue }
+                for port in slice.ports.compactMap(\.port) { names[SocketAddress(endpoint.address, port)] = pod }
+            }
+        }
+        return names
     }
 
     private mutating func fillPools(service: Service, inputs: ServiceInputs) {

@@ -17,13 +17,20 @@ package struct SnapshotCompiler: Sendable {
     private var services: [ServiceKey: CompiledService] = [:]
     private var claims = FrontendClaims()
     private var notices: [Diagnostic] = []
+    private var pods = PodIndex()
+    private var probes: [EndpointKey: [Probe]] = [:]
 
     package init() {}
 
     /// Takes the complete current set of objects.
     package mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
         let change = tracker.objectsReplaced(by: objects)
-        guard !change.isEmpty else { return unchanged() }
+        let podsBefore = pods
+        pods = PodIndex(objects)
+        guard !change.isEmpty else {
+            if pods != podsBefore { probes = allProbes() }
+            return unchanged()
+        }
 
         var listensChanged = !change.removed.isEmpty
         for key in change.removed { services[key] = nil }
@@ -55,16 +62,34 @@ package struct SnapshotCompiler: Sendable {
             frontends[key] = Frontend(key: key, origin: claim.origin, group: group)
         }
 
+        probes = allProbes()
         notices = tracker.notices + claims.notices + services.values.flatMap { $0.plan.notices + $0.loopNotices }
         notices.sort { Self.order(of: $0) < Self.order(of: $1) }
 
         guard let changes = SnapshotChanges(from: snapshot.frontends, to: frontends) else { return unchanged() }
         snapshot = RoutingSnapshot(generation: snapshot.generation + 1, frontends: frontends)
-        return Compilation(snapshot: snapshot, changes: changes, totals: SnapshotTotals(frontends), notices: notices)
+        return Compilation(
+            snapshot: snapshot, changes: changes, totals: SnapshotTotals(frontends), probes: probes, notices: notices)
     }
 
     private func unchanged() -> Compilation {
-        Compilation(snapshot: nil, changes: SnapshotChanges(), totals: SnapshotTotals(snapshot.frontends), notices: notices)
+        Compilation(
+            snapshot: nil, changes: SnapshotChanges(), totals: SnapshotTotals(snapshot.frontends), probes: probes, notices: notices)
+    }
+
+    /// How the endpoints of all Services are asked, but for those that get no connections anyway.
+    private func allProbes() -> [EndpointKey: [Probe]] {
+        var all: [EndpointKey: [Probe]] = [:]
+        for (key, service) in services {
+            for group in service.groups.values {
+                for endpoint in group.endpoints where endpoint.weight > 0 {
+                    let probes = service.plan.health.probes(
+                        of: endpoint.address, in: key.namespace, pods: pods, proxyProtocol: group.settings.proxyProtocol)
+                    if !probes.isEmpty { all[EndpointKey(service: group.service, endpoint: endpoint.address)] = probes }
+                }
+            }
+        }
+        return all
     }
 
     private static func order(of notice: Diagnostic) -> (String, Int, Int, String) {

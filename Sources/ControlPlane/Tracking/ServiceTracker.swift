@@ -49,7 +49,7 @@ struct ServiceTracker {
 
         for object in dependents {
             switch object.body {
-            case .service:
+            case .service, .pod:
                 continue
             case .endpoints:
                 // Endpoints of no Service are common in a real cluster (leader election once used them): no notice.

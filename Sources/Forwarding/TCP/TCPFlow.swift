@@ -153,6 +153,7 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var source: UInt8 = 0
     package var sourcesLeft: UInt8 = 0
     package var keepsEndpoint = false
+    package var health = FlowHealth()
     /// Whether the worker has noted who connected to what, for the PROXY protocol.
     package var hasAddresses = false
     /// The PROXY header that the bytes for the server begin with, and its length.

@@ -26,6 +26,8 @@ enum Column {
     static let connectionsActive = 1
     static let connectFailures = 2
     static let bytesFromClients = 3
+    /// Of an endpoint, for which bytes are not counted.
+    static let ejections = 3
     static let bytesToClients = 4
     static let retries = 5
     static let closed = 6

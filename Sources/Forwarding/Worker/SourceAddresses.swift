@@ -70,32 +70,25 @@ struct PortShortage: ~Copyable {
 extension Worker {
     /// Chooses the endpoint of an attempt: that of the last one if another source address is left for it, else one not tried yet. nil
     /// when there is none; `reason` becomes `noSourcePort` where some were passed over for want of a port.
-    mutating func chooseEndpoint(
-        _ slot: UInt32, _ served: ServedFrontend, client: IPAddress?, otherwise reason: inout CloseReason
-    ) -> Int? {
+    mutating func chooseEndpoint(_ slot: UInt32, _ served: ServedFrontend, otherwise reason: inout CloseReason) -> Int? {
         let group = served.frontend.group
-        let gauges = gauges
         // Each turn leaves one of at most `SourceAddresses.max` addresses for one of at most `Tried.max` endpoints.
         while true {
             let again = flows[slot].keepsEndpoint ? group.place(of: flows[slot].endpointIdentity) : nil
             flows[slot].keepsEndpoint = false
-            let choice =
-                again
-                ?? group.choose(
-                    client: client, tried: flows[slot].tried, turn: &listeners[flows[slot].listener].turn, random: &random
-                ) { index in
-                    gauges.read(row: served.endpointRows[index], column: Column.connectionsActive)
-                }
-            guard let choice else { return nil }
+            guard let choice = again ?? chooseWellEndpoint(slot, served) else { return nil }
             let endpoint = group.endpoints[choice]
             let count = settings.sourceAddresses.count(endpoint.address.address.family)
             if again == nil {
                 flows[slot].endpointIdentity = endpoint.identity
                 flows[slot].sourcesLeft = UInt8(max(1, count) - 1)
+            } else {
+                watchHealth(slot, served, choice)
             }
             flows[slot].source = firstSource(slot, of: count)
             if portShortage.allows(sourcePair(slot), at: now) { return choice }
             reason = .noSourcePort
+            noteFailed(slot, reason)
             leaveSource(slot)
         }
     }

@@ -10,7 +10,7 @@ struct TickClock {
     /// Nanoseconds of the kernel's clock that were not the worker's.
     private var leftOut: UInt64 = 0
 
-    /// What the kernel's clock read.
+    /// What the kernel's clock read, which is the same for all workers.
     var reading: UInt64 { now &+ leftOut }
 
     init(reading: UInt64) { now = reading }

@@ -17,9 +17,8 @@ extension Worker {
             timers.set(slot, deadline: min(now &+ Limits.descriptorRetryNanoseconds, flow.connectDeadline))
             return
         }
-        let client = group.selection == .clientIP ? clientAddress(slot) : nil
         var reason = reason
-        guard now < flow.connectDeadline, let choice = chooseEndpoint(slot, served, client: client, otherwise: &reason) else {
+        guard now < flow.connectDeadline, let choice = chooseEndpoint(slot, served, otherwise: &reason) else {
             flows[slot].beginClose(reset: true, reason: reason)
             return
         }
@@ -47,6 +46,7 @@ extension Worker {
 
     /// An attempt came to nothing; no socket of the server is left. Another endpoint gets its chance.
     mutating func attemptFailed(_ slot: UInt32, _ errno: Int32, otherwise reason: CloseReason) {
+        noteFailed(slot, CloseReason(connectErrno: errno))
         switch errno {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM:
             // Our own want, not the endpoint's fault: the client waits while others finish, and no more are accepted.
@@ -70,9 +70,10 @@ extension Worker {
         if result == 0 {
             foundPort(slot)
             flows[slot].connected()
+            noteConnected(slot)
             handshakes.append(token(.receiveFromServer, slot))
             flows[slot].movedAt = FlowTime.ticks(at: now)
-            if logsConnections { noteConnected(slot) }
+            if logsConnections { noteConnectTime(slot) }
             setLook(slot)
             return
         }

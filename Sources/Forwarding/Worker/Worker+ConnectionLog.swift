@@ -22,7 +22,7 @@ extension Worker {
     }
 
     @inline(never)
-    mutating func noteConnected(_ slot: UInt32) {
+    mutating func noteConnectTime(_ slot: UInt32) {
         notes[Int(slot)].connectedAfter = max(1, notes[Int(slot)].microseconds(at: now))
     }
 

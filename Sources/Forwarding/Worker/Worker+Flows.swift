@@ -139,6 +139,7 @@ extension Worker {
     mutating func finish(_ slot: UInt32) {
         timers.clear(slot)
         releaseListener(slot)
+        noteEnded(slot)
         flows[slot].client.outbox.removeAll(in: pool)
         flows[slot].server.outbox.removeAll(in: pool)
         if flows[slot].heldBytes > 0 { pool.release(flows[slot].held) }

@@ -28,7 +28,7 @@ final class WorkerHandle: Sendable {
 
     /// Starts all workers; either all of them run or none.
     static func start(
-        _ engine: EngineSelection.Name, settings: DataPlaneSettings, connectionsMax: @escaping @Sendable () -> Int
+        _ engine: EngineSelection.Name, settings: DataPlaneSettings, health: HealthTable, connectionsMax: @escaping @Sendable () -> Int
     ) throws(DataPlaneError) -> [WorkerHandle] {
         let tables = (0..<settings.workers).map { _ in makeCounterTable() }
         let secret = Mixer.mix(settings.seed ^ 0x736f_7572_6365_7321)
@@ -51,6 +51,7 @@ final class WorkerHandle: Sendable {
             worker.sourceAddresses = SourceAddresses(settings.sourceAddresses)
             worker.connectionLogging = settings.connectionLogging
             if settings.connectionLogging != .off { worker.connectionRing = ConnectionRing(capacity: Limits.connectionRecordsMax) }
+            worker.health = health
             worker.allocationCount = settings.allocationCount
             worker.pipesMax = DescriptorBudget.pipesOfWorker(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil

@@ -26,6 +26,8 @@ package struct WorkerSettings: Sendable {
     package var connectionLogging = ConnectionLogging.off
     /// Where closed connections are handed over to be logged; one that finds it full is counted and not logged.
     package var connectionRing = ConnectionRing(capacity: 1)
+    /// Of all endpoints, shared by the process's workers.
+    package var health = HealthTable()
     package var bulk = BulkRule()
     /// Pipes the worker's driver may have open for transfers.
     package var pipesMax = Engine.Limits.pipesMax

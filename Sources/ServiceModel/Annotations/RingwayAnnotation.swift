@@ -10,6 +10,8 @@ package enum RingwayAnnotation {
     static let weights = "ringway.dev/weights"
     static let proxyProtocol = "ringway.dev/proxy-protocol"
     static let acceptProxyProtocolFrom = "ringway.dev/accept-proxy-protocol-from"
+    static let healthCheck = "ringway.dev/health-check"
+    private static let healthCheckTimes: ClosedRange<Duration> = .milliseconds(100)...(.seconds(3600))
     static let idleTimeout = "ringway.dev/idle-timeout"
     static let halfCloseTimeout = "ringway.dev/half-close-timeout"
     static let keepalive = "ringway.dev/tcp-keepalive"
@@ -30,6 +32,12 @@ package enum RingwayAnnotation {
         ServiceAnnotation(userTimeout, \.settings.userTimeout, .duration(TimeoutRange.userTimeout, orOff: true)),
         ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
+        ServiceAnnotation("ringway.dev/eject-after", \.settings.ejectAfter, .integer(1...100, orOff: true)),
+        ServiceAnnotation(healthCheck, \.settings.healthCheck, .healthCheck),
+        ServiceAnnotation("ringway.dev/health-check-interval", \.settings.healthCheckInterval, .duration(healthCheckTimes)),
+        ServiceAnnotation("ringway.dev/health-check-timeout", \.settings.healthCheckTimeout, .duration(healthCheckTimes)),
+        ServiceAnnotation("ringway.dev/health-check-rise", \.settings.healthCheckRise, .integer(1...100)),
+        ServiceAnnotation("ringway.dev/health-check-fall", \.settings.healthCheckFall, .integer(1...100)),
         ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
         ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges),
         ServiceAnnotation(unexpectedProxyHeader, \.settings.unexpectedProxyHeader, .choice),
@@ -81,12 +89,14 @@ extension AnnotationReader where Value: CaseIterable & RawRepresentable<String> 
 }
 
 extension AnnotationReader where Value == Int {
-    /// A whole number within `range`.
-    static func integer(_ range: ClosedRange<Int>) -> Self {
+    /// A whole number within `range`; with `orOff` also `off`, which is read as 0.
+    static func integer(_ range: ClosedRange<Int>, orOff: Bool = false) -> Self {
         Self { text, field, findings in
+            if orOff, trimmed(text) == "off" { return 0 }
             guard let number = wholeNumber(trimmed(text)), range.contains(number) else {
                 findings.invalid(
-                    field, string: text, "must be a whole number between \(range.lowerBound) and \(range.upperBound), inclusive")
+                    field, string: text,
+                    "must be a whole number between \(range.lowerBound) and \(range.upperBound), inclusive\(orOff ? ", or off" : "")")
                 return nil
             }
             return number

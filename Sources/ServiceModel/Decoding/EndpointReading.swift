@@ -59,11 +59,13 @@ struct EndpointSliceReading {
             validateDetails(of: element, into: &findings)
             guard let address = addresses.first else { continue }
             let conditions = element.child("conditions")
+            let target = element.child("targetRef")
             slice.endpoints.append(
                 EndpointSlice.Endpoint(
                     address: address, ready: conditions.child("ready").boolean ?? true,
                     serving: conditions.child("serving").boolean ?? true,
-                    terminating: conditions.child("terminating").boolean ?? false))
+                    terminating: conditions.child("terminating").boolean ?? false,
+                    pod: target.child("kind").string == "Pod" ? target.child("name").string : nil))
         }
     }
 

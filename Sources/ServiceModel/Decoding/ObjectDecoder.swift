@@ -22,7 +22,7 @@ package struct DecodedObject: Hashable, Sendable {
 
 /// Turns parsed documents into objects, as strictly as an API server and with all findings at once.
 ///
-/// Pure. Honoured: `v1` Service, Endpoints, `discovery.k8s.io/v1` EndpointSlice, and lists of them. Other kinds of Kubernetes are
+/// Pure. Honoured: `v1` Service, Endpoints, Pod, `discovery.k8s.io/v1` EndpointSlice, and lists of them. Other kinds of Kubernetes are
 /// skipped with a warning; a kind nobody knows is an error.
 package enum ObjectDecoder {
     /// All objects of a document, the items of a list one by one, in order; none for an empty document.
@@ -82,6 +82,8 @@ package enum ObjectDecoder {
                     EndpointSliceReading(document: root, metadata: metadata, suggestedPaths: pass.suggestedPaths).read(into: &findings))
             case .endpoints:
                 .endpoints(EndpointsReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
+            case .pod:
+                .pod(PodReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
             default:
                 .service(ServiceReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
             }
@@ -156,8 +158,8 @@ package enum ObjectDecoder {
 
 /// The kinds that are decoded.
 enum KnownKind: CaseIterable {
-    case service, endpointSlice, endpoints
-    case list, serviceList, endpointSliceList, endpointsList
+    case service, endpointSlice, endpoints, pod
+    case list, serviceList, endpointSliceList, endpointsList, podList
 
     init?(version: String, kind: String) {
         guard let known = KnownKind.allCases.first(where: { $0.version == version && $0.name == kind }) else { return nil }
@@ -169,17 +171,19 @@ enum KnownKind: CaseIterable {
         case .service: "Service"
         case .endpointSlice: "EndpointSlice"
         case .endpoints: "Endpoints"
+        case .pod: "Pod"
         case .list: "List"
         case .serviceList: "ServiceList"
         case .endpointSliceList: "EndpointSliceList"
         case .endpointsList: "EndpointsList"
+        case .podList: "PodList"
         }
     }
 
     var version: String {
         switch self {
         case .endpointSlice, .endpointSliceList: "discovery.k8s.io/v1"
-        case .service, .endpoints, .list, .serviceList, .endpointsList: "v1"
+        case .service, .endpoints, .pod, .list, .serviceList, .endpointsList, .podList: "v1"
         }
     }
 
@@ -193,7 +197,8 @@ enum KnownKind: CaseIterable {
         case .service: .service
         case .endpointSlice: .endpointSlice
         case .endpoints: .endpoints
-        case .list, .serviceList, .endpointSliceList, .endpointsList: nil
+        case .pod: .pod
+        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList: nil
         }
     }
 
@@ -203,7 +208,8 @@ enum KnownKind: CaseIterable {
         case .serviceList: .service
         case .endpointSliceList: .endpointSlice
         case .endpointsList: .endpoints
-        case .service, .endpointSlice, .endpoints, .list: nil
+        case .podList: .pod
+        case .service, .endpointSlice, .endpoints, .pod, .list: nil
         }
     }
 
@@ -212,13 +218,14 @@ enum KnownKind: CaseIterable {
         case .service: .service
         case .endpointSlice: .endpointSlice
         case .endpoints: .endpoints
-        case .list, .serviceList, .endpointSliceList, .endpointsList: .list
+        case .pod: .pod
+        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList: .list
         }
     }
 
     /// Kinds of the core group that may stand in a file beside ours. Kinds of other groups are skipped by their group alone.
     static let otherCoreKinds: Set<String> = [
         "Binding", "ComponentStatus", "ConfigMap", "Event", "LimitRange", "Namespace", "Node", "PersistentVolume",
-        "PersistentVolumeClaim", "Pod", "PodTemplate", "ReplicationController", "ResourceQuota", "Secret", "ServiceAccount",
+        "PersistentVolumeClaim", "PodTemplate", "ReplicationController", "ResourceQuota", "Secret", "ServiceAccount",
     ]
 }

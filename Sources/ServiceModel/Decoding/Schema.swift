@@ -74,7 +74,7 @@ extension ObjectShape {
     private static let listMeta = ObjectShape(
         "ListMeta", ["selfLink": .string, "resourceVersion": .string, "continue": .string, "remainingItemCount": .int64])
 
-    private static let objectMeta = ObjectShape(
+    static let objectMeta = ObjectShape(
         "ObjectMeta",
         [
             "name": .string, "generateName": .string, "namespace": .string, "selfLink": .string,

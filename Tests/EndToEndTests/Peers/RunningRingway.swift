@@ -204,6 +204,9 @@ struct Statistics: Decodable {
         var connections: UInt64
         var connectionsActive: UInt64
         var connectFailures: UInt64
+        var ejections: UInt64
+        var ejectedForSeconds: Double?
+        var because: String?
     }
 
     struct Service: Decodable {
