@@ -63,7 +63,8 @@ struct StatisticsTable {
     private var workers: [[String]] {
         var rows = [
             [
-                "WORKER", "CPU", "ACTIVE", "ACCEPTED", "TICKS", "SYSCALLS", "ALLOCATIONS", "PAUSES", "NO BUFFER", "NO PORT", "BULK", "NO BULK",
+                "WORKER", "CPU", "ACTIVE", "ACCEPTED", "TICKS", "SYSCALLS", "ALLOCATIONS", "PAUSES", "NO BUFFER", "NO PORT", "BULK",
+                "NO BULK",
                 "PIPES",
             ]
         ]
