@@ -269,7 +269,7 @@ struct TransferTests {
     @Test(arguments: EngineKind.allCases)
     func withoutAPipeNothingIsTakenAndAReceiveServes(_ kind: EngineKind) throws {
         var faults = Faults()
-        faults.noPipe = 1
+        faults[.noPipe] = 1
         let pair = try Pair(EngineUnderTest(kind, faults: faults, pipesMax: 0))
         #expect(pair.sender.send([1, 2, 3]) == 3)
         let token = pair.engine.token()

@@ -173,7 +173,7 @@ struct TidyTests {
 
     @Test(arguments: [
         "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates",
-        "Scripts/bench",
+        "Scripts/bench", "Scripts/simulate",
     ])
     func whatADocumentNamesIsThere(path: String) throws {
         let document = try #require(Repository.file(path))

@@ -2,34 +2,34 @@ package import Engine
 
 /// The columns of a worker's `CounterTable`. Row 0 is the worker's own; the other rows are Service ports or endpoints, handed
 /// out by the data plane and the same on every worker.
-enum Column {
+package enum Column {
     // Row 0.
-    static let ticks = 0
+    package static let ticks = 0
     static let systemCalls = 1
     static let allocations = 2
-    static let accepted = 3
+    package static let accepted = 3
     static let active = 4
     static let listeners = 5
     static let acceptPauses = 6
     static let buffersExhausted = 7
-    static let staleCompletions = 8
+    package static let staleCompletions = 8
     static let sourcesUncounted = 9
 
     // Rows of Service ports and of endpoints.
     static let connections = 0
-    static let connectionsActive = 1
+    package static let connectionsActive = 1
     static let connectFailures = 2
-    static let bytesFromClients = 3
-    static let bytesToClients = 4
+    package static let bytesFromClients = 3
+    package static let bytesToClients = 4
     static let retries = 5
-    static let closed = 6
+    package static let closed = 6
 
     /// `closed` is followed by one column for each reason.
     static let count = closed + CloseReason.allCases.count
-    static let workerRow = 0
+    package static let workerRow = 0
     /// Where everything is counted that found no row of its own.
     static let overflowRow = 1
-    static let firstFreeRow = 2
+    package static let firstFreeRow = 2
 }
 
 /// The process's gauges as one worker reads them: its own and the others', at this moment.
