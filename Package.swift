@@ -82,6 +82,11 @@ let package = Package(
             dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
             path: "Tests/AllocationCheck", swiftSettings: settings),
 
+        // A whole worker under faults, from seeds; a program, to play many of them in optimised code.
+        .executableTarget(
+            name: "Simulate", dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing"],
+            path: "Tests/Simulate", swiftSettings: settings),
+
         // Tests, fast first.
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "AddressingTests", dependencies: ["Addressing"], swiftSettings: settings),
@@ -105,7 +110,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
-            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter"],
+            dependencies: [
+                "Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter", "Simulate",
+            ],
             swiftSettings: settings),
         .executableTarget(name: "Deny", path: "Tests/Deny"),
         .testTarget(name: "EndToEndTests", dependencies: ["CLI", "CLinux", "Deny"], swiftSettings: settings),

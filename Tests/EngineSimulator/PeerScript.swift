@@ -87,7 +87,8 @@ package struct SimulatedPeer: BitwiseCopyable {
     package internal(set) var matchesAnswer: Bool
     /// Port its server listens on; tells kinds of servers apart.
     package internal(set) var servedPort: UInt16
-    /// When it closed.
+    /// When it began to connect, or was accepted; when it closed.
+    package internal(set) var beganAt: UInt64
     package internal(set) var endedAt: UInt64
 
     /// Bytes of the PROXY header that a server has heard, and whether that is all of it.
@@ -100,7 +101,6 @@ package struct SimulatedPeer: BitwiseCopyable {
     var end: UInt32
     var isScheduled: Bool
     var wakeAt: UInt64
-    var beganAt: UInt64
     /// When it last sent.
     var sentAt: UInt64
 

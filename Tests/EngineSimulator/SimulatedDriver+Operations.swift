@@ -46,7 +46,13 @@ extension SimulatedDriver {
             return post(Completion(token: submission.token, result: -EAFNOSUPPORT), socket: UInt32(index), ends: .output)
         }
         let local = localAddress(index)
-        guard network.hasPort(from: local.address, to: address), !network.random.chance(network.faults.noSourcePort),
+        if network.happens(.connectNoSourcePort) {
+            return post(Completion(token: submission.token, result: -EADDRNOTAVAIL), socket: UInt32(index), ends: .output)
+        }
+        if network.happens(.connectNoMemory) {
+            return post(Completion(token: submission.token, result: -either(ENOBUFS, ENOMEM)), socket: UInt32(index), ends: .output)
+        }
+        guard network.hasPort(from: local.address, to: address),
             let end = network.connect(.socket, UInt32(index), from: local, to: address)
         else {
             return post(Completion(token: submission.token, result: -EADDRNOTAVAIL), socket: UInt32(index), ends: .output)
@@ -111,7 +117,7 @@ extension SimulatedDriver {
         let isOutput = row.output.state == .armed && row.output.token == token
         // Otherwise it was faster: its completion is on the way, or was taken already.
         guard isInput || isOutput else { return }
-        if network.random.chance(network.faults.cancelRace) { perform(UInt32(index)) }
+        if network.happens(.cancelRace) { perform(UInt32(index)) }
         if isInput, sockets[index].input.state == .armed, row.input.operation == .transfer {
             endTransfer(UInt32(index), -ECANCELED)
         } else if isInput, sockets[index].input.state == .armed {
@@ -138,7 +144,10 @@ extension SimulatedDriver {
         case .closed: break
         case .fresh: abandonConnect(index)
         case .listener: network.closeListener(Int(row.place))
-        case .stream: network.close(row.place, withReset: withReset)
+        case .stream:
+            network.close(row.place, withReset: withReset)
+            // Only where the caller has closed the accepted socket is nothing left of its connection.
+            if row.isAccepted, network.random.chance(network.faults[.staleCompletion]) { addLate(row) }
         }
         retire(index)
     }
@@ -172,7 +181,7 @@ extension SimulatedDriver {
 
     private func breakPerhaps(_ row: Socket) {
         guard row.input.state == .armed || row.output.state == .armed else { return }
-        if network.random.chance(network.faults.connectionReset) { network.breakConnection(row.place) }
+        if network.happens(.connectionReset) { network.breakConnection(row.place) }
     }
 
     private func performAccepts(_ index: UInt32) {
@@ -182,7 +191,7 @@ extension SimulatedDriver {
             guard input.state == .armed else { return }
             let opened = accept(listener)
             if opened.error == EAGAIN { return }
-            let more = opened.error == 0 && input.operation == .accept && !network.random.chance(network.faults.acceptEnded)
+            let more = opened.error == 0 && input.operation == .accept && !network.happens(.acceptEnded)
             let completion = Completion(token: input.token, result: -opened.error, more: more, socket: opened.socket)
             post(completion, socket: index, ends: more ? .nothing : .input)
         }
@@ -213,22 +222,39 @@ extension SimulatedDriver {
             case .ended: return finish(0)
             case .failed(let errno): return finish(-errno)
             case .bytes(let available):
-                if network.random.chance(network.faults.spuriousNoBuffers) { return finish(-ENOBUFS) }
-                guard let buffer = buffers.take() else { return finish(-ENOBUFS) }
+                if let errno = receiveError() { return finish(-errno) }
+                guard let buffer = buffers.take() else {
+                    network.note(.buffersRanOut)
+                    return finish(-ENOBUFS)
+                }
                 var count = min(available, buffers.bufferSize)
-                if network.random.chance(network.faults.shortReceive) { count = 1 + network.random.below(count) }
+                if count > 1, network.happens(.shortReceive) { count = 1 + network.random.below(count - 1) }
                 network.read(end, count: count) { position, offset, length in
                     buffers.fill(buffer, at: offset, from: network.arena, at: position, count: length)
                 }
                 if bufferUses[Int(buffer.rawValue)] != .none { breach("buffer \(buffer.rawValue) was released while it was the driver's") }
                 bufferUses[Int(buffer.rawValue)] = .received
-                let more = !network.random.chance(network.faults.receiveEnded)
+                let more = !network.happens(.receiveEnded)
                 let completion = Completion(token: token, result: Int32(count), buffer: buffer, more: more)
                 post(completion, socket: index, ends: more ? .nothing : .input)
                 if !more { return }
             }
         }
         network.markReady(index)
+    }
+
+    /// What a receive that could have bytes ends with in their place.
+    private func receiveError() -> Int32? {
+        if network.happens(.receiveNoBuffers) { return ENOBUFS }
+        if network.happens(.receiveNoMemory) { return ENOMEM }
+        if network.happens(.receiveInterrupted) { return EINTR }
+        return network.happens(.receiveAgain) ? EAGAIN : nil
+    }
+
+    private func sendError() -> Int32? {
+        if network.happens(.sendNoMemory) { return either(ENOBUFS, ENOMEM) }
+        if network.happens(.sendInterrupted) { return EINTR }
+        return network.happens(.sendAgain) ? EAGAIN : nil
     }
 
     private func performSend(_ index: UInt32) {
@@ -238,11 +264,12 @@ extension SimulatedDriver {
         case .full: return
         case .failed(let errno): post(Completion(token: token, result: -errno), socket: index, ends: .output)
         case .room(let room):
+            if let errno = sendError() { return post(Completion(token: token, result: -errno), socket: index, ends: .output) }
             var total = 0
             let first = Int(index) * Int(ByteQueue.gatherMax)
             for position in 0..<Int(row.sendCount) { total += buffers.unsentCount(of: sendBuffers[first + position]) }
             var count = min(total, room)
-            if network.random.chance(network.faults.shortSend) { count = 1 + network.random.below(count) }
+            if count > 1, network.happens(.shortSend) { count = 1 + network.random.below(count - 1) }
             // Stretches of the pipe and buffers of the chain need not begin at the same bytes.
             var position = first
             var skipped = 0

@@ -63,7 +63,8 @@ extension SimulatedDriver {
                 tell()
                 return endTransfer(source, -errno)
             case .bytes(let available):
-                guard !network.random.chance(network.faults.noPipe), let pipe = takePipe() else {
+                if network.happens(.transferInterrupted) { return endTransfer(source, moved > 0 ? Int32(moved) : -EINTR) }
+                guard !network.happens(.noPipe), let pipe = takePipe() else {
                     return endTransfer(source, moved > 0 ? Int32(moved) : -EAGAIN)
                 }
                 sockets[Int(source)].pipe = pipe
@@ -78,12 +79,13 @@ extension SimulatedDriver {
             pipes[index] = SimulatedPipe(head: 0, count: 0, isTaken: true)
             return UInt16(index)
         }
+        network.note(.pipesRanOut)
         return nil
     }
 
     private func fill(_ pipe: UInt16, _ from: UInt32, _ available: Int) {
         var count = min(available, settings.pipeBytes)
-        if network.random.chance(network.faults.shortSplice) { count = 1 + network.random.below(count) }
+        if count > 1, network.happens(.shortSplice) { count = 1 + network.random.below(count - 1) }
         let base = Int(pipe) * settings.pipeBytes
         network.read(from, count: count) { position, offset, length in
             for step in 0..<length { pipeBytes[base + offset + step] = network.arena[position + step] }
@@ -94,7 +96,7 @@ extension SimulatedDriver {
     private func drain(_ source: UInt32, _ to: UInt32, _ room: Int) -> Int {
         let pipe = Int(sockets[Int(source)].pipe)
         var count = min(Int(pipes[pipe].count), room)
-        if network.random.chance(network.faults.shortSplice) { count = 1 + network.random.below(count) }
+        if count > 1, network.happens(.shortSplice) { count = 1 + network.random.below(count - 1) }
         let base = pipe * settings.pipeBytes + Int(pipes[pipe].head)
         network.write(to, count: count) { position, offset, length in
             for step in 0..<length { network.arena[position + step] = pipeBytes[base + offset + step] }

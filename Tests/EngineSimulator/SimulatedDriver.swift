@@ -47,6 +47,9 @@ package final class SimulatedDriver: Driver {
     /// Bytes that transfers have delivered, and transfers that were cancelled with bytes on their way.
     package internal(set) var bytesTransferred: UInt64 = 0
     package internal(set) var transfersCancelledWithBytes = 0
+    /// The most submissions and completions of one exchange: what a tick has asked for, and what it was given.
+    package private(set) var submissionsMost = 0
+    package private(set) var completionsMost = 0
 
     let settings: Settings
     var sockets: FixedTable<Socket>
@@ -70,6 +73,9 @@ package final class SimulatedDriver: Driver {
     /// What is in the pipes, `Settings.pipeBytes` for each.
     var pipeBytes: [UInt8]
 
+    /// Completions of sockets that are closed, to come yet.
+    var late: [Late] = []
+
     var exchanges: UInt64 = 0
     private var deadlocks = 0
 
@@ -90,6 +96,8 @@ package final class SimulatedDriver: Driver {
         /// What a fresh stream was bound to.
         var source: IPAddress?
         var isWriteShut: Bool
+        /// It came of an accept, and was not opened to connect.
+        var isAccepted = false
         var input: Pending
         var output: Pending
         var sendCount: UInt16
@@ -164,7 +172,8 @@ package final class SimulatedDriver: Driver {
 
     package func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened {
         systemCalls &+= source == nil ? 1 : 3
-        if network.random.chance(network.faults.openDescriptorsExhausted) { return Opened(error: EMFILE) }
+        if network.happens(.openNoDescriptor) { return Opened(error: either(EMFILE, ENFILE)) }
+        if network.happens(.openNoMemory) { return Opened(error: either(ENOBUFS, ENOMEM)) }
         if let source {
             if source.family != family { breach("a socket is bound to an address of another family") }
             if network.foreignAddresses.contains(source) { return Opened(error: EADDRNOTAVAIL) }
@@ -237,18 +246,27 @@ package final class SimulatedDriver: Driver {
     /// Takes a connection from a listener's queue.
     func accept(_ listener: Int) -> Opened {
         guard !network.isQueueEmpty(listener) else { return Opened(error: EAGAIN) }
-        if network.random.chance(network.faults.acceptDescriptorsExhausted) { return Opened(error: EMFILE) }
+        if network.happens(.acceptNoDescriptor) { return Opened(error: either(EMFILE, ENFILE)) }
+        if network.happens(.acceptNoMemory) { return Opened(error: either(ENOBUFS, ENOMEM)) }
+        if network.happens(.acceptAborted) { return Opened(error: either(ECONNABORTED, EINTR)) }
         let opened = open(.stream, place: 0, network.listeners[listener].address.address.family)
         guard opened.error == 0 else { return opened }
         guard let end = network.accept(listener, owner: .socket, ownerIndex: opened.socket.index) else {
             preconditionFailure("the queue is not empty")
         }
         sockets[Int(opened.socket.index)].place = end
+        sockets[Int(opened.socket.index)].isAccepted = true
         return opened
     }
 
+    /// One of two errnos that mean the same to a caller.
+    func either(_ first: Int32, _ second: Int32) -> Int32 { network.random.below(2) == 0 ? first : second }
+
     private func open(_ kind: Socket.Kind, place: UInt32, _ family: IPAddress.Family) -> Opened {
-        guard socketsOpen < descriptorLimit else { return Opened(error: EMFILE) }
+        guard socketsOpen < descriptorLimit else {
+            network.note(.descriptorsRanOut)
+            return Opened(error: EMFILE)
+        }
         let index: UInt32
         if freeSocketCount > 0 {
             freeSocketCount -= 1
@@ -288,18 +306,22 @@ package final class SimulatedDriver: Driver {
         systemCalls &+= 1
         exchanges &+= 1
         if settings.auditInterval > 0, exchanges % settings.auditInterval == 0 { auditBuffers() }
+        submissionsMost = max(submissionsMost, submissions.count)
+        if network.happens(.clockJump) { clockAhead &+= UInt64(network.random.within(1...24)) * 3_600_000_000_000 }
         var taken = submissions.count
-        if network.random.chance(network.faults.submissionsLeft) { taken = network.random.below(taken) }
+        if taken > 0, network.happens(.submissionsLeft) { taken = network.random.below(taken) }
         for index in 0..<taken { submit(submissions[index]) }
         submissions.removeFirst(taken)
         network.now &+= Self.exchangeNanoseconds
-        if network.random.chance(network.faults.emptyReturn) { return }
+        if network.happens(.emptyReturn) { return }
         let deadline = waitNanoseconds > .max - network.now ? UInt64.max : network.now + waitNanoseconds
         if wakeUp.wait(milliseconds: 0) { completions.append(Completion(token: .wakeUp, result: 0)) }
         while true {
             network.runDueEvents()
             performReady()
             deliver(&completions)
+            if !late.isEmpty { deliverLate(&completions) }
+            completionsMost = max(completionsMost, completions.count)
             if !completions.isEmpty {
                 deadlocks = 0
                 return
@@ -362,29 +384,32 @@ package final class SimulatedDriver: Driver {
     }
 
     private func deliver(_ completions: inout CompletionQueue) {
-        let faults = network.faults
-        guard faults.delayedCompletion > 0 || faults.reorderedCompletions > 0 else {
-            while postedCount > 0, completions.room > 0 {
+        var room = completions.room
+        if postedCount > 1, network.happens(.completionsLeft) { room = min(room, 1 + network.random.below(min(8, postedCount - 1))) }
+        guard network.faults[.delayedCompletion] > 0 || network.faults[.reorderedCompletion] > 0 else {
+            while postedCount > 0, room > 0 {
                 hand(posted[postedHead], &completions)
                 postedHead = (postedHead + 1) % posted.count
                 postedCount -= 1
+                room -= 1
             }
             return
         }
         var kept = 0
         for position in 0..<postedCount {
-            if network.random.chance(faults.reorderedCompletions) { exchangePlaces(position) }
+            if network.random.chance(network.faults[.reorderedCompletion]) { exchangePlaces(position) }
             let outcome = posted[(postedHead + position) % posted.count]
             let isHeld =
                 sockets[Int(outcome.socket)].heldIn == exchanges || sockets[Int(outcome.otherSocket)].heldIn == exchanges
-                || network.random.chance(faults.delayedCompletion)
-            if isHeld || completions.room == 0 {
+                || room == 0 || network.happens(.delayedCompletion)
+            if isHeld {
                 sockets[Int(outcome.socket)].heldIn = exchanges
                 sockets[Int(outcome.otherSocket)].heldIn = exchanges
                 posted[(postedHead + kept) % posted.count] = outcome
                 kept += 1
             } else {
                 hand(outcome, &completions)
+                room -= 1
             }
         }
         postedCount = kept
@@ -400,6 +425,7 @@ package final class SimulatedDriver: Driver {
         for between in position..<other where posted[place(between)].concerns(second) { return }
         for between in position + 1...other where posted[place(between)].concerns(first) { return }
         posted.swapAt(place(position), place(other))
+        network.note(.reorderedCompletion)
     }
 
     private func hand(_ outcome: Posted, _ completions: inout CompletionQueue) {

@@ -110,7 +110,7 @@ extension SimulatedNetwork {
         if state.finSent, state.finArrived { return }
         ends[Int(end)].isReset = true
         ends[Int(end)].error = state.finArrived ? EPIPE : ECONNRESET
-        if state.count > 0, random.chance(faults.resetLosesBytes) {
+        if state.count > 0, happens(.resetLosesBytes) {
             // The lost bytes were still the sender's to send, and so was the FIN behind them.
             ends[Int(end)].count = UInt32(random.below(Int(state.count)))
             ends[Int(end)].finArrived = false

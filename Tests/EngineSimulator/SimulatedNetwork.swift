@@ -75,6 +75,8 @@ package final class SimulatedNetwork {
     package let settings: Settings
     package var faults: Faults
     package var random: SimulatedRandom
+    /// How often each fault has happened.
+    private var happened = [Int](repeating: 0, count: Fault.allCases.count)
     /// Virtual nanoseconds.
     package internal(set) var now: UInt64 = 1_000_000_000
     /// Addresses whose SYNs vanish.
@@ -98,6 +100,8 @@ package final class SimulatedNetwork {
     var events: EventQueue
     var peers: FixedTable<SimulatedPeer>
     package internal(set) var peerCount = 0
+    /// Clients that are not over.
+    package internal(set) var clientsOpen = 0
 
     /// Headers that servers have heard, `headerMax` places a peer; and those that clients say, by peer.
     var heardHeaders: [UInt8] = []
@@ -125,6 +129,20 @@ package final class SimulatedNetwork {
 
     /// Connections of which at least one side is not closed.
     package var connectionsOpen: Int { pairsTouched - freePairCount }
+
+    // MARK: - Faults
+
+    /// Whether a fault happens now; then it is counted.
+    func happens(_ fault: Fault) -> Bool {
+        guard random.chance(faults[fault]) else { return false }
+        note(fault)
+        return true
+    }
+
+    /// Counts a fault that was not drawn.
+    func note(_ fault: Fault) { happened[fault.rawValue] += 1 }
+
+    package func count(_ fault: Fault) -> Int { happened[fault.rawValue] }
 
     // MARK: - Time
 
@@ -280,7 +298,7 @@ package final class SimulatedNetwork {
         ends[Int(end)] = makeEnd(.connecting, owner, ownerIndex, local: local, remote: remote)
         ends[Int(end ^ 1)] = makeEnd(.free, .none, 0, local: remote, remote: local)
         var delay = latency()
-        if owner == .socket, random.chance(faults.slowConnect) { delay += UInt64(random.below(Int(faults.slowConnectNanosecondsMax))) }
+        if owner == .socket, happens(.slowConnect) { delay += UInt64(random.below(Int(faults.slowConnectNanosecondsMax))) }
         events.insert(.connectArrived, end, at: max(now, time) &+ delay, stamp: stamps[pair])
         return end
     }
@@ -311,13 +329,14 @@ package final class SimulatedNetwork {
         guard let index = listener(for: remote) else { return connectFailed(end, ECONNREFUSED) }
         if listeners[index].arrivalsStopped || listeners[index].count >= listeners[index].backlog {
             // The SYN is dropped, and sent again after 1, 2, 4 ... seconds.
+            note(.synDropped)
             let attempts = ends[Int(end)].attempts
             guard attempts < 6 else { return connectFailed(end, ETIMEDOUT) }
             ends[Int(end)].attempts = attempts + 1
             events.insert(.connectArrived, end, at: now &+ 1_000_000_000 << UInt64(attempts), stamp: stamps[Int(end / 2)])
             return
         }
-        if ends[Int(end)].owner == .socket, random.chance(faults.connectRefused) { return connectFailed(end, ECONNREFUSED) }
+        if ends[Int(end)].owner == .socket, happens(.connectRefused) { return connectFailed(end, ECONNREFUSED) }
         ends[Int(end)].phase = .open
         ends[Int(end ^ 1)].phase = .queued
         enqueue(end ^ 1, at: index)

@@ -11,6 +11,7 @@ extension SimulatedNetwork {
         _ script: PeerScript, from local: SocketAddress, to remote: SocketAddress, at time: UInt64? = nil, saying header: [UInt8] = []
     ) -> Int {
         let index = addPeer(script, isServer: false)
+        clientsOpen += 1
         saidHeaders[index] = header.isEmpty ? nil : header
         peers[index].headerLength = header.count
         peers[index].number = UInt32(index)
@@ -64,8 +65,8 @@ extension SimulatedNetwork {
         peers[index] = SimulatedPeer(
             state: .none, isServer: isServer, number: 0, script: script, sent: 0, received: 0, sentFin: false, sawFin: false,
             sawReset: false, didReset: false, wasDisturbed: false, connectErrno: 0, matchesEcho: true, matchesAnswer: true,
-            servedPort: 0, endedAt: 0, headerHeard: 0, headerIsWhole: false, headerSaid: 0, headerLength: 0, end: Self.noEnd,
-            isScheduled: false, wakeAt: 0, beganAt: now, sentAt: 0)
+            servedPort: 0, beganAt: now, endedAt: 0, headerHeard: 0, headerIsWhole: false, headerSaid: 0, headerLength: 0, end: Self.noEnd,
+            isScheduled: false, wakeAt: 0, sentAt: 0)
         return index
     }
 
@@ -320,7 +321,11 @@ extension SimulatedNetwork {
         case .resetAfter:
             if peer.sent + peer.received >= script.endingBytes { finish(index, withReset: true) }
         case .vanishAfter:
-            if peer.sent + peer.received >= script.endingBytes { peers[index].state = .vanished }
+            if peer.sent + peer.received >= script.endingBytes {
+                peers[index].state = .vanished
+                clientsOpen -= peer.isServer ? 0 : 1
+                note(.peerVanished)
+            }
         }
     }
 
@@ -341,6 +346,7 @@ extension SimulatedNetwork {
         }
         close(end, withReset: withReset)
         peers[index].state = .closed
+        clientsOpen -= peers[index].isServer ? 0 : 1
         peers[index].endedAt = now
         peers[index].end = Self.noEnd
     }

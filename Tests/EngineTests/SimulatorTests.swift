@@ -119,14 +119,14 @@ struct SimulatorTests {
 
     @Test func faultsHappen() throws {
         var faults = Faults()
-        faults.shortSend = 1
-        faults.shortReceive = 1
-        faults.receiveEnded = 1
-        faults.delayedCompletion = 0.5
-        faults.reorderedCompletions = 0.5
-        faults.emptyReturn = 0.3
-        faults.submissionsLeft = 0.3
-        faults.spuriousNoBuffers = 0.2
+        faults[.shortSend] = 1
+        faults[.shortReceive] = 1
+        faults[.receiveEnded] = 1
+        faults[.delayedCompletion] = 0.5
+        faults[.reorderedCompletion] = 0.5
+        faults[.emptyReturn] = 0.3
+        faults[.submissionsLeft] = 0.3
+        faults[.receiveNoBuffers] = 0.2
         let engine = try EngineUnderTest(.simulated, faults: faults)
         let (socket, peer) = try engine.accepted()
         let message = EngineUnderTest.pattern(3000)

@@ -303,7 +303,7 @@ struct TransferTests {
     /// An engine may have no way but a pipe: then a receive serves.
     @Test func aTransferThatIsRefusedHasTakenNothing() throws {
         var faults = Faults()
-        faults.noPipe = 1
+        faults[.noPipe] = 1
         let pair = try Pair(EngineUnderTest(.simulated, faults: faults, pipesMax: 0))
         #expect(pair.sender.send([1, 2, 3]) == 3)
         let token = pair.engine.token()

@@ -2,6 +2,7 @@ import Addressing
 import Engine
 import EngineSimulator
 import Forwarding
+@testable import Simulate
 import Testing
 
 /// What a whole worker does in one situation each, on the simulated driver with no faults.

@@ -3,6 +3,7 @@ import Engine
 import EngineSimulator
 import Forwarding
 import Routing
+@testable import Simulate
 import Testing
 
 /// How a whole worker spreads its connections.

@@ -5,6 +5,7 @@ import Routing
 import Testing
 
 @testable import Forwarding
+@testable import Simulate
 
 /// What a worker hands over about the connections it closes, on the simulated driver.
 struct ConnectionLogTests {

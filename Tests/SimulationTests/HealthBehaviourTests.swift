@@ -5,6 +5,7 @@ import Routing
 import Testing
 
 @testable import Forwarding
+@testable import Simulate
 
 /// Endpoints that fail, are passed over, tried again and brought back, by a whole worker on the simulated driver.
 struct HealthBehaviourTests {

@@ -5,6 +5,7 @@ import Routing
 import Testing
 
 @testable import Forwarding
+@testable import Simulate
 
 /// Limits that users set, on one worker that sees the counts of another.
 struct LimitTests {

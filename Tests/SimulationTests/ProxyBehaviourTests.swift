@@ -3,6 +3,7 @@ import Engine
 import EngineSimulator
 @testable import Forwarding
 import Routing
+@testable import Simulate
 import Testing
 
 /// What a whole worker does with PROXY headers, of clients and for endpoints.

@@ -1,5 +1,6 @@
 import EngineSimulator
 import Foundation
+@testable import Simulate
 import Testing
 
 @testable import Forwarding
@@ -12,15 +13,30 @@ struct SimulationTests {
         if let one = number("RINGWAY_SEED") { return one...one }
         return 1...(number("RINGWAY_SEEDS") ?? 200)
     }()
+    static let largeSeeds = seeds.count == 1 ? seeds : 1...max(8, seeds.upperBound / 25)
 
     @Test(arguments: 0..<groups)
     func everyByteArrivesInOrderAndNothingIsLeft(_ group: Int) {
-        for seed in Self.seeds where Int(seed % UInt64(Self.groups)) == group {
-            var scenario = Scenario(seed: seed)
-            let findings = scenario.play()
-            if !findings.isEmpty, let number = Self.number("RINGWAY_CLIENT") { scenario.describe(Int(number)) }
-            #expect(findings.isEmpty, "RINGWAY_SEED=\(seed): \(findings.prefix(6))")
-        }
+        for seed in Self.seeds where Int(seed % UInt64(Self.groups)) == group { Self.play(seed, .small) }
+    }
+
+    /// `Scripts/simulate` plays ten thousand of these.
+    @Test(arguments: 0..<groups)
+    func norIsAnythingOfHundredsOfConnections(_ group: Int) {
+        for seed in Self.largeSeeds where Int(seed % UInt64(Self.groups)) == group { Self.play(seed, .large) }
+    }
+
+    /// `Scripts/simulate --crowds` has the full numbers, which take optimised code.
+    @Test(arguments: Crowd.Scene.allCases)
+    func aCrowdIsServedInBoundedSteps(_ scene: Crowd.Scene) {
+        #expect(Crowd.play(scene, connections: scene == .reset ? 9000 : 3000) == [])
+    }
+
+    private static func play(_ seed: UInt64, _ size: Scenario.Size) {
+        var scenario = Scenario(seed: seed, size: size)
+        let findings = scenario.play()
+        if !findings.isEmpty, let number = number("RINGWAY_CLIENT") { scenario.describe(Int(number)) }
+        #expect(findings.isEmpty, "RINGWAY_SEED=\(seed), \(size): \(findings.prefix(6))")
     }
 
     /// The runs above prove something about bulk flows only if there are any, and ends of all kinds meet them.

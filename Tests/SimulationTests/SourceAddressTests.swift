@@ -6,6 +6,7 @@ import Routing
 import Testing
 
 @testable import Forwarding
+@testable import Simulate
 
 /// Where connections to endpoints come from, and what happens when there are no ports left.
 struct SourceAddressTests {

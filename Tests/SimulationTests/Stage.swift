@@ -3,6 +3,7 @@ import Engine
 import EngineSimulator
 @testable import Forwarding
 import Routing
+@testable import Simulate
 import Testing
 
 /// A worker that serves one address; simulated servers stand behind it.
@@ -14,14 +15,15 @@ final class Stage {
     private(set) var endpoints: [SocketAddress] = []
 
     init(
-        connectionsMax: Int = 256, flowsMax: Int = 256, buffers: Int = 4096, bufferSize: Int = 512, restsReceives: Bool = false,
+        connectionsMax: Int = 256, flowsMax: Int = 256, buffers: Int = 4096, bufferSize: Int = 512, pipeBytes: Int = 1024,
+        restsReceives: Bool = false,
         change: (inout WorkerSettings) -> Void = { _ in }
     ) {
         var settings = SimulatedNetwork.Settings()
         settings.connectionsMax = connectionsMax
         settings.peersMax = connectionsMax
         settings.socketsMax = connectionsMax * 2
-        settings.pipeBytes = 1024
+        settings.pipeBytes = pipeBytes
         network = SimulatedNetwork(seed: 1, settings: settings)
         var driver = SimulatedDriver.Settings()
         driver.buffers = buffers
@@ -50,9 +52,11 @@ final class Stage {
     }
 
     @discardableResult
-    func addClient(_ script: PeerScript, from source: SocketAddress? = nil, saying header: [UInt8] = []) -> Int {
+    func addClient(
+        _ script: PeerScript, from source: SocketAddress? = nil, at time: UInt64? = nil, saying header: [UInt8] = []
+    ) -> Int {
         let local = source ?? SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(network.peerCount)), PortNumber(40_000)!)
-        return network.addClient(script, from: local, to: Self.frontend, saying: header)
+        return network.addClient(script, from: local, to: Self.frontend, at: time, saying: header)
     }
 
     /// Turns the worker until these clients are over.

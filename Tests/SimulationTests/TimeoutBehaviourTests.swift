@@ -3,6 +3,7 @@ import Engine
 import EngineSimulator
 import Forwarding
 import Routing
+@testable import Simulate
 import Testing
 
 private let second: UInt64 = 1_000_000_000

@@ -5,6 +5,7 @@ import Routing
 import Testing
 
 @testable import Forwarding
+@testable import Simulate
 
 /// Clients that begin with a PROXY header though none is due, at Services that refuse them.
 struct UnexpectedHeaderTests {

@@ -183,11 +183,27 @@ struct TidyTests {
         }
     }
 
+    @Test func plantedBugsFitTheSources() {
+        #expect(Repository.files.count { $0.path.hasPrefix("Tests/Mutants/") } >= Rules.mutantsMin)
+        #expect(Rules.patchesThatDoNotApply(Repository.files) == [])
+    }
+
+    @Test func aBugThatFitsNoMoreIsFound() {
+        let source = File(path: "Sources/A/a.swift", text: "let a = 1\nlet b = 2\nlet c = 3\n")
+        func findings(_ hunk: String) -> [String] {
+            let text = "A bug.\n\n--- a/Sources/A/a.swift\n+++ b/Sources/A/a.swift\n@@ -1,2 +1,2 @@\n\(hunk)"
+            return Rules.patchesThatDoNotApply([source, File(path: "Tests/Mutants/bug.patch", text: text)])
+        }
+        #expect(findings(" let a = 1\n-let b = 2\n+let b = 3\n") == [])
+        #expect(findings(" let a = 1\n-let b = 4\n+let b = 3\n").count == 1)
+        #expect(findings("+let b = 3\n").count == 1)
+    }
+
     // MARK: Documents and samples
 
     @Test(arguments: [
         "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates",
-        "Scripts/bench",
+        "Scripts/bench", "Scripts/simulate", "Scripts/mutants",
     ])
     func whatADocumentNamesIsThere(path: String) throws {
         let document = try #require(Repository.file(path))

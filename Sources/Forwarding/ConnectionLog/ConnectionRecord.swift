@@ -43,7 +43,7 @@ package struct ConnectionRecord: BitwiseCopyable, Sendable {
     package var attempts: UInt8 = 0
     package var frontend: SocketAddress
     /// Names of Service port and endpoint, as the counters have them; no endpoint without an attempt.
-    var serviceRow: UInt32
+    package var serviceRow: UInt32
     var endpointRow: UInt32 = 0
     package var bytesFromClient: UInt64 = 0
     package var bytesToClient: UInt64 = 0

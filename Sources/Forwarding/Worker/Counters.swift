@@ -2,42 +2,42 @@ package import Engine
 
 /// The columns of a worker's `CounterTable`. Row 0 is the worker's own; the other rows are Service ports or endpoints, handed
 /// out by the data plane and the same on every worker.
-enum Column {
+package enum Column {
     // Row 0.
-    static let ticks = 0
-    static let systemCalls = 1
-    static let allocations = 2
-    static let accepted = 3
-    static let active = 4
-    static let listeners = 5
-    static let acceptPauses = 6
-    static let buffersExhausted = 7
-    static let staleCompletions = 8
-    static let sourcesUncounted = 9
-    static let bulkDirections = 10
-    static let transfersRefused = 11
-    static let pipesOpen = 12
-    static let connectionsNotLogged = 13
-    static let portsExhausted = 14
-    static let buffersActive = 15
+    package static let ticks = 0
+    package static let systemCalls = 1
+    package static let allocations = 2
+    package static let accepted = 3
+    package static let active = 4
+    package static let listeners = 5
+    package static let acceptPauses = 6
+    package static let buffersExhausted = 7
+    package static let staleCompletions = 8
+    package static let sourcesUncounted = 9
+    package static let bulkDirections = 10
+    package static let transfersRefused = 11
+    package static let pipesOpen = 12
+    package static let connectionsNotLogged = 13
+    package static let portsExhausted = 14
+    package static let buffersActive = 15
 
     // Rows of Service ports and of endpoints.
-    static let connections = 0
-    static let connectionsActive = 1
-    static let connectFailures = 2
-    static let bytesFromClients = 3
+    package static let connections = 0
+    package static let connectionsActive = 1
+    package static let connectFailures = 2
+    package static let bytesFromClients = 3
     /// Of an endpoint, for which bytes are not counted.
-    static let ejections = 3
-    static let bytesToClients = 4
-    static let retries = 5
-    static let closed = 6
+    package static let ejections = 3
+    package static let bytesToClients = 4
+    package static let retries = 5
+    package static let closed = 6
 
     /// `closed` is followed by one column for each reason.
-    static let count = closed + CloseReason.allCases.count
-    static let workerRow = 0
+    package static let count = closed + CloseReason.allCases.count
+    package static let workerRow = 0
     /// Where everything is counted that found no row of its own.
-    static let overflowRow = 1
-    static let firstFreeRow = 2
+    package static let overflowRow = 1
+    package static let firstFreeRow = 2
 }
 
 /// The process's gauges as one worker reads them: its own and the others', at this moment.

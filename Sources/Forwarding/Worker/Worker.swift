@@ -16,7 +16,7 @@ package struct Worker: ~Copyable {
 
     var submissions = SubmissionQueue(capacity: Engine.Limits.submissionsMax)
     var completions = CompletionQueue(capacity: Engine.Limits.completionsMax)
-    var flows: FlowTable
+    package internal(set) var flows: FlowTable
     var listeners = ListenerTable()
     var portShortage = PortShortage()
     var timers: TimerWheel

@@ -23,50 +23,71 @@ struct Scenario {
         var isClean: Bool { rawValue <= ServerKind.answerAfterFin.rawValue }
     }
 
+    enum Size {
+        /// A few dozen connections within a second: quick to play, and to look into.
+        case small
+        /// Hundreds, over seconds, on tables and under limits that are too small now and then.
+        case large
+
+        var clients: ClosedRange<Int> { self == .small ? 3...40 : 220...400 }
+        /// Connections that a run has at least.
+        var flowsMin: Int { self == .small ? 0 : 200 }
+    }
+
+    /// What the control side does while connections come and go.
+    private enum Change {
+        /// Closes a frontend; opens it again.
+        case close(Int), reopen(Int)
+        /// Puts a part of a frontend's endpoints in place of what it has.
+        case replace(Int, [SocketAddress])
+    }
+
     let seed: UInt64
+    let size: Size
     /// Without faults, and with clean peers only, everything must go well.
     let isCalm: Bool
     let worker: WorkerUnderTest
     let network: SimulatedNetwork
     private let log: ConnectionLogReader
     private(set) var frontends: [SocketAddress] = []
-    private(set) var closingFrontend: (address: SocketAddress, time: UInt64)?
     private(set) var clients: [Int] = []
     private(set) var settings: [EndpointGroup.Settings] = []
+    /// Whether clients may come to a frontend that is closed; whether slow readers may hold every buffer.
+    private(set) var closesFrontends = false
+    let isShortOfBuffers: Bool
     /// What each client's endpoint is to hear first, where its Service tells; and the clients whose own header is bad.
     private(set) var headers: [Int: [UInt8]] = [:]
     private(set) var clientsWithBadHeader: Set<Int> = []
     /// Those that say one that nobody is to hear; their servers may speak to them before they do.
     private(set) var clientsWithUnexpectedHeader: Set<Int> = []
+    private var endpoints: [[SocketAddress]] = []
+    /// By time, the last first.
+    private var changes: [(time: UInt64, change: Change)] = []
     private var random: SimulatedRandom
     private let faults: Faults
     private let descriptorLimit: Int
+    private let sources = SourceCounts(secret: 1)
 
-    init(seed: UInt64) {
+    init(seed: UInt64, size: Size = .small) {
         self.seed = seed
+        self.size = size
         random = SimulatedRandom(seed: seed &* 0x9e37_79b9_7f4a_7c15 &+ 1)
         isCalm = random.chance(0.25)
-        var settings = SimulatedNetwork.Settings()
-        settings.connectionsMax = 160
-        settings.peersMax = 512
-        settings.socketsMax = 256
-        settings.pipeBytes = 256 << random.below(5)
-        settings.variesPipes = random.chance(0.5)
-        settings.latencyNanosecondsMax = random.chance(0.3) ? 0 : UInt64(random.within(1...2_000_000))
-        let faults = isCalm ? Faults() : Faults.mixed(&random)
-        network = SimulatedNetwork(seed: random.next(), settings: settings, faults: faults)
-        var driver = SimulatedDriver.Settings()
-        driver.bufferSize = 16 << random.below(7)
-        // A peer that never reads holds buffers for as long as it lives. Where there is none, few buffers must do.
-        driver.buffers = isCalm ? random.within(100...600) : random.within(1400...2000)
-        driver.auditInterval = 8
-        driver.restsReceives = random.chance(0.5)
-        driver.pipes = random.within(1...20)
-        driver.pipeBytes = random.within(16...4096)
-        driver.transferTurnBytes = random.within(1...4096)
+        let isShort = random.chance(0.2)
+        isShortOfBuffers = size == .large && !isCalm && isShort
         var workerSettings = WorkerSettings()
         workerSettings.seed = random.next()
+        workerSettings.sources = sources
         workerSettings.flowsMax = 128
+        if size == .large {
+            // A table that is too small for all that come at once; or one that is large enough to take them without end.
+            workerSettings.flowsMax = [16 + random.below(48), 128, 5000][random.below(3)]
+            if !isCalm, random.chance(0.2) { workerSettings.connectionsLimit = random.within(5...100) }
+            if !isCalm, random.chance(0.2) {
+                let most = random.within(5...100)
+                workerSettings.connectionsMax = { most }
+            }
+        }
         workerSettings.bulk.enterUnits = Int16(random.within(1...12))
         workerSettings.bulk.shortCost = Int16(random.within(0...4))
         workerSettings.bulk.leaveBytes = random.within(0...1000)
@@ -75,9 +96,33 @@ struct Scenario {
         log = ConnectionLogReader(random.chance(0.5) ? .all : .off, ring: 1 << random.within(1...6))
         workerSettings.connectionLogging = log.logging
         workerSettings.connectionRing = log.ring
+
+        var settings = SimulatedNetwork.Settings()
+        settings.connectionsMax = size == .small ? 160 : 2000
+        settings.peersMax = size == .small ? 512 : 4000
+        settings.socketsMax = size == .small ? 256 : 1200
+        settings.pipeBytes = 256 << random.below(size == .small ? 5 : 4)
+        settings.variesPipes = random.chance(0.5)
+        settings.latencyNanosecondsMax = random.chance(0.3) ? 0 : UInt64(random.within(1...2_000_000))
+        faults = isCalm ? Faults() : Faults.mixed(&random)
+        network = SimulatedNetwork(seed: random.next(), settings: settings, faults: faults)
+
+        var driver = SimulatedDriver.Settings()
+        driver.bufferSize = 16 << random.below(7)
+        // A peer that never reads holds buffers for as long as it lives. Where there is none, few buffers must do.
+        switch (size, isCalm) {
+        case (.small, true): driver.buffers = random.within(100...600)
+        case (.small, false): driver.buffers = random.within(1400...2000)
+        case (.large, true): driver.buffers = random.within(1000...2000)
+        case (.large, false): driver.buffers = isShortOfBuffers ? random.within(100...600) : random.within(6000...8000)
+        }
+        driver.auditInterval = size == .small ? 8 : 64
+        driver.restsReceives = random.chance(0.5)
+        driver.pipes = random.within(1...20)
+        driver.pipeBytes = random.within(16...4096)
+        driver.transferTurnBytes = random.within(1...4096)
         worker = WorkerUnderTest(network: network, driver: driver, settings: workerSettings)
-        if !isCalm, random.chance(0.2) { worker.driver.descriptorLimit = random.within(12...60) }
-        self.faults = faults
+        if !isCalm, random.chance(0.2) { worker.driver.descriptorLimit = random.within(12...(size == .small ? 60 : 200)) }
         descriptorLimit = worker.driver.descriptorLimit
         addFrontends()
         addClients()
@@ -91,6 +136,10 @@ struct Scenario {
             if random.chance(0.4) { settings.proxyProtocol = random.chance(0.5) ? .v1 : .v2 }
             if random.chance(0.4) { settings.acceptsHeadersFrom = [IPRange("10.1.0.0/28")!] }
             settings.refusesUnexpectedHeaders = random.chance(0.4)
+            if size == .large, !isCalm {
+                if random.chance(0.2) { settings.connectionsMax = random.within(1...60) }
+                if random.chance(0.3) { settings.connectionsPerSourceMax = random.within(1...4) }
+            }
             self.settings.append(settings)
             var endpoints: [SocketAddress] = []
             for place in 0..<random.within(1...4) {
@@ -101,10 +150,22 @@ struct Scenario {
             }
             worker.open(frontend, to: endpoints, settings: settings)
             frontends.append(frontend)
+            self.endpoints.append(endpoints)
         }
-        if random.chance(0.3) {
-            closingFrontend = (frontends[random.below(frontends.count)], network.now + UInt64(random.within(1...800_000_000)))
+        closesFrontends = random.chance(0.3)
+        if closesFrontends {
+            let frontend = random.below(frontends.count)
+            let time = network.now + UInt64(random.within(1...800_000_000))
+            changes.append((time, .close(frontend)))
+            if size == .large, random.chance(0.5) { changes.append((time + UInt64(random.below(1_000_000_000)), .reopen(frontend))) }
         }
+        for _ in 0..<(size == .small ? 0 : random.below(6)) {
+            let frontend = random.below(frontends.count)
+            let part = endpoints[frontend].filter { _ in random.chance(0.7) }
+            let time = network.now + UInt64(random.within(1...2_000_000_000))
+            changes.append((time, .replace(frontend, part.isEmpty ? endpoints[frontend] : part)))
+        }
+        changes.sort { $0.time > $1.time }
     }
 
     private mutating func cleanKind() -> ServerKind {
@@ -163,7 +224,9 @@ struct Scenario {
     }
 
     private mutating func addClients() {
-        for number in 0..<random.within(3...40) {
+        let span = size == .small ? 1_000_000_000 : random.within(200_000_000...4_000_000_000)
+        let comesInBursts = size == .large && random.chance(0.3)
+        for number in 0..<random.within(size.clients) {
             var script = manners()
             script.bytes = random.within(4...5000)
             if !isCalm {
@@ -179,8 +242,10 @@ struct Scenario {
                 default: break
                 }
             }
-            let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(number)), PortNumber(40_000)!)
-            let time = network.now + UInt64(random.below(1_000_000_000))
+            // Of a few dozen hosts, some of which stand behind a balancer that names its clients.
+            let local = SocketAddress(IPAddress(ipv4: 0x0a01_0000 + UInt32(number % 48)), PortNumber(40_000 + number)!)
+            var time = network.now + UInt64(random.below(span))
+            if comesInBursts { time += 100_000_000 - time % 100_000_000 }
             let frontend = random.below(frontends.count)
             let header = addHeader(number, from: local, to: frontend)
             clients.append(network.addClient(script, from: local, to: frontends[frontend], at: time, saying: header))
@@ -222,27 +287,21 @@ struct Scenario {
 
     /// Plays the run to its end. Answers what went wrong; empty is right.
     mutating func play() -> [String] {
-        let clients = clients
         let network = network
         let worker = worker
         let log = log
-        var closing = closingFrontend
         let deadline = network.now + Self.nanosecondsMax
-        let areOver =
-            worker.run(ticksMax: 400_000, waitMax: 5_000_000_000) {
-                log.read()
-                if let (address, time) = closing, network.now >= time {
-                    worker.close(address)
-                    closing = nil
-                }
-                return network.now > deadline || clients.allSatisfy { network.peer($0).isOver }
-            } && unfinished.isEmpty
-        var found = worker.miscounted()
-        if !areOver {
-            worker.describeFlows()
-            found.append("after \(network.now / 1_000_000) ms these clients are not over: \(unfinished)")
+        _ = worker.run(ticksMax: 4_000_000, waitMax: 5_000_000_000) {
+            log.read()
+            change()
+            return network.now > deadline || network.clientsOpen == 0
         }
-        if isCalm, areOver {
+        var found = worker.miscounted()
+        if network.clientsOpen > 0 {
+            worker.describeFlows()
+            let unfinished = clients.filter { !network.peer($0).isOver }
+            found.append("after \(network.now / 1_000_000) ms these clients are not over: \(unfinished)")
+        } else if isCalm {
             // Nobody is left to be reset: the flows end by themselves.
             let areClosed = worker.run(ticksMax: 100_000, waitMax: 1_000_000_000) { worker.connectionsActive == 0 }
             if !areClosed { found.append("\(worker.connectionsActive) flows do not end") }
@@ -251,7 +310,7 @@ struct Scenario {
         worker.run(nanoseconds: 3_000_000_000)
         found += Verdict(scenario: self).findings
         network.faults = Faults()
-        worker.driver.descriptorLimit = 256
+        worker.driver.descriptorLimit = network.settings.socketsMax
         worker.post(.stopAccepting)
         worker.run(nanoseconds: 3_000_000_000)
         worker.post(.resetAll)
@@ -259,16 +318,48 @@ struct Scenario {
         network.rebootVanishedPeers()
         worker.run(nanoseconds: 100_000_000_000)
         network.rebootVanishedPeers()
-        return found + worker.imbalances() + log.differences(from: worker)
+        let opened = clients.count { network.peer($0).connectErrno == 0 }
+        if worker.flowsAccepted != opened { found.append("\(opened) clients were connected, and \(worker.flowsAccepted) accepted") }
+        if worker.flowsAccepted < size.flowsMin { found.append("only \(worker.flowsAccepted) connections") }
+        return found + worker.imbalances() + sourcesLeft + log.differences(from: worker)
     }
 
-    private var unfinished: [Int] { clients.filter { !network.peer($0).isOver } }
+    /// Does what is due. A large run closes nothing before it has had most of its connections.
+    private mutating func change() {
+        guard let (time, change) = changes.last, network.now >= time, worker.flowsAccepted >= size.flowsMin else { return }
+        changes.removeLast()
+        switch change {
+        case .close(let frontend): worker.close(frontends[frontend])
+        case .reopen(let frontend): worker.open(frontends[frontend], to: endpoints[frontend], settings: settings[frontend])
+        case .replace(let frontend, let part): worker.replace(frontends[frontend], to: part, settings: settings[frontend])
+        }
+    }
+
+    /// Clients that are still counted though all connections are over.
+    private var sourcesLeft: [String] {
+        var left: [String] = []
+        for row in worker.serviceRows where settings.contains(where: { $0.connectionsPerSourceMax != nil }) {
+            for address in sourceAddresses {
+                let count = sources.read(sources.key(client: address, serviceRow: row))
+                if count > 0 { left.append("\(address) is counted \(count) times on row \(row)") }
+            }
+        }
+        return left
+    }
+
+    /// All that clients come from, and all that their headers name.
+    private var sourceAddresses: [IPAddress] {
+        (0..<48).map { IPAddress(ipv4: 0x0a01_0000 + $0) } + (0..<4).map { IPAddress(ipv4: 0xcb00_7100 + $0) }
+    }
+
+    /// Bytes that a peer has compared with what it should get.
+    var bytesChecked: Int { (0..<network.peerCount).reduce(0) { $0 + network.peer($1).received } }
 }
 
 extension Scenario {
     /// Prints all that is known of a client and its server, for a person at work on a seed (`RINGWAY_CLIENT=3`).
     func describe(_ client: Int) {
-        print(isCalm ? "calm" : "\(faults)", "ended at", network.now, "limit", descriptorLimit, closingFrontend as Any)
+        print(isCalm ? "calm" : "\(faults)", "ended at", network.now, "limit", descriptorLimit)
         for reason in CloseReason.allCases where worker.closed(reason) > 0 { print(reason, worker.closed(reason)) }
         for index in 0..<network.peerCount where network.peer(index).number == UInt32(client) { print(index, network.peer(index)) }
     }

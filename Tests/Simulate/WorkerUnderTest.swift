@@ -1,7 +1,7 @@
 import Addressing
 import Engine
 import EngineSimulator
-@testable import Forwarding
+import Forwarding
 import Routing
 import Synchronization
 
@@ -26,7 +26,12 @@ final class WorkerUnderTest {
         worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings)
     }
 
+    /// Connections that the worker has taken from the kernel, turned away or not.
+    var flowsAccepted: Int { Int(counter(Column.accepted)) }
+
     var connectionsActive: Int { worker.connectionsActive }
+
+    var isStopped: Bool { worker.isStopped }
 
     func tick(waitMax: UInt64 = .max) { worker.tick(waitMax: waitMax) }
 
@@ -108,6 +113,12 @@ final class WorkerUnderTest {
         return found
     }
 
+    /// Bytes that sockets of all Services have taken.
+    var bytesToClients: Int { total(Column.bytesToClients) }
+    var bytesFromClients: Int { total(Column.bytesFromClients) }
+
+    private func total(_ column: Int) -> Int { serviceRows.reduce(0) { $0 + Int(counters.read(row: $1, column: column)) } }
+
     /// Prints the flows that live, for a person at work on a seed.
     func describeFlows() {
         print("at", network.now, "free buffers", driver.buffers.freeCount, "of", driver.buffers.capacity)
@@ -133,6 +144,10 @@ final class WorkerUnderTest {
         found += miscounted()
         for row in serviceRows + endpointRows where counters.read(row: row, column: Column.connectionsActive) != 0 {
             found.append("row \(row) counts \(Int64(bitPattern: counters.read(row: row, column: Column.connectionsActive))) as active")
+        }
+        let stale = network.count(.staleCompletion)
+        if counter(Column.staleCompletions) != UInt64(stale) {
+            found.append("\(counter(Column.staleCompletions)) stale completions were dropped of \(stale)")
         }
         if network.connectionsOpen != 0 { found.append("\(network.connectionsOpen) connections are open in the network") }
         return found

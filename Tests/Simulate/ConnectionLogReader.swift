@@ -1,6 +1,6 @@
 import Engine
 
-@testable import Forwarding
+import Forwarding
 
 /// Takes what a worker hands over for the log of connections, and holds it against the worker's counters.
 final class ConnectionLogReader {
