@@ -162,7 +162,12 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
 
 extension TCPFlow {
     /// A receive completed: bytes, FIN (0), or a negative errno.
-    package mutating func receiveCompleted(_ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool) {
+    ///
+    /// - Returns: whether nothing was known of the server's health yet.
+    @discardableResult
+    package mutating func receiveCompleted(
+        _ leg: Leg, _ completion: Completion, bulk: BulkRule = BulkRule(), in pool: BufferPool
+    ) -> Bool {
         if !completion.more { self[leg].receive = .idle }
         if completion.result > 0 {
             spokeLast = leg
@@ -173,15 +178,16 @@ extension TCPFlow {
                 self[leg.other].outbox.append(completion.buffer, length: Int(completion.result), in: pool)
                 if phase == .established { bulk.received(Int(completion.result), of: pool.bufferSize, &self[leg]) }
             }
-            return
+            return health.isUnproven
         }
         switch FlowErrno(completion.result) {
         case .end: self[leg].input = self[leg].isBroken ? .reset : .fin
-        case .cancelled: return
+        case .cancelled: return false
         case .starved: self[leg].receive = .starved
         case .reset, .lost: self[leg].input = .reset
         }
         note(leg, FlowErrno(completion.result))
+        return health.isUnproven
     }
 
     /// A send completed: bytes taken by the kernel, or a negative errno.

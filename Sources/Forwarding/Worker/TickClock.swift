@@ -7,19 +7,16 @@
 struct TickClock {
     /// Nanoseconds; what deadlines are made from.
     private(set) var now: UInt64
-    /// The kernel's clock itself, which is the same for all workers.
-    private(set) var reading: UInt64
     /// Nanoseconds of the kernel's clock that were not the worker's.
     private var leftOut: UInt64 = 0
 
-    init(reading: UInt64) {
-        now = reading
-        self.reading = reading
-    }
+    init(reading: UInt64) { now = reading }
+
+    /// The kernel's clock itself, which is the same for all workers.
+    var reading: UInt64 { now &+ leftOut }
 
     /// Goes on to a reading of the kernel's clock, taken after a wait of at most `waited` nanoseconds.
     mutating func advance(to reading: UInt64, waited: UInt64) {
-        self.reading = max(self.reading, reading)
         let time = reading &- leftOut
         // CLOCK_MONOTONIC doesn't go back; if one did, time would stand until it has caught up.
         guard reading >= leftOut, time > now else { return }

@@ -3,7 +3,8 @@ import Engine
 // Flows: completions become events of a flow, and what it settles on becomes submissions.
 extension Worker {
     mutating func receiveCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
-        flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool)
+        let isUnproven = flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool)
+        if isUnproven, leg == .server { judge(slot, completion.result) }
         if flows[slot][leg].receive == .starved {
             counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
             starved.append(token(leg == .client ? .receiveFromClient : .receiveFromServer, slot))

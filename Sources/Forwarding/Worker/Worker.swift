@@ -162,9 +162,7 @@ package struct Worker: ~Copyable {
         case .receiveFromClient:
             receiveCompleted(slot, .client, completion)
             if flows[slot].phase == .awaitingHeader { readHeader(slot) }
-        case .receiveFromServer:
-            receiveCompleted(slot, .server, completion)
-            if flows[slot].health.isUnproven { judge(slot, completion.result) }
+        case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)
         case .transferFromClient: transferCompleted(slot, .client, completion)
