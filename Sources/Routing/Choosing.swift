@@ -32,7 +32,7 @@ extension EndpointGroup {
     }
 
     /// The same among those that are left; `isFree` says that all of them are.
-    private func choose(
+    @inline(__always) private func choose(
         client: IPAddress?, isFirst: Bool, isFree: Bool, turn: inout Turn, random: inout RandomSource,
         connectionsActive: (Int) -> Int, isLeft: (Int) -> Bool
     ) -> Int? {

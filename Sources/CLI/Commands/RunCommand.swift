@@ -11,8 +11,8 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Balance the TCP connections of the Services in files, directories or standard input.",
         usage: "ringway run [<options>] <file|dir|-|shorthand> ...",
         discussion: """
-            Sources are Kubernetes YAML or JSON: Service, EndpointSlice, Endpoints and List. Files and directories are watched, and \
-            changes are applied at once, without touching connections.
+            Sources are Kubernetes YAML or JSON: Service, EndpointSlice, Endpoints, Pod and List. Files and directories are watched, \
+            and changes are applied at once, without touching connections.
 
             The shorthand [ADDR:]PORT=[ADDR:]PORT,... stands for one Service: `ringway run 9300=9301,9302,9303` listens on \
             127.0.0.1:9300. A port without an address is on 127.0.0.1; an IPv6 address stands in brackets; 0.0.0.0 listens on all \

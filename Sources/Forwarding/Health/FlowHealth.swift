@@ -12,4 +12,11 @@ package struct FlowHealth: BitwiseCopyable, Sendable {
     package var isUnproven = false
 
     package init() {}
+
+    /// The beginning of an attempt; of one whose endpoint shares its row with others, or is never ejected, nothing is told.
+    init(row: Int, ejectAfter: UInt8) {
+        guard ejectAfter > 0, row != Column.overflowRow else { return }
+        self.row = UInt32(row)
+        self.ejectAfter = ejectAfter
+    }
 }

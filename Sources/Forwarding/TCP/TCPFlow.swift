@@ -167,6 +167,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var withholdsACK = false
     /// Since when bytes are held, as `FlowTime`.
     package var heldSince: UInt32 = 0
+    /// Whether a received byte is one like any other: the connection is not new, and does not rest.
+    package var isSettled = false
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 
@@ -227,6 +229,7 @@ extension TCPFlow {
     /// Nothing has moved for a while: the receives are to be armed anew, as ones that rest.
     package mutating func beginRest() -> FlowActions {
         isResting = true
+        isSettled = false
         var actions: FlowActions = []
         if client.receive == .armed { actions.insert(.cancelReceiveFromClient) }
         if server.receive == .armed { actions.insert(.cancelReceiveFromServer) }
@@ -300,6 +303,7 @@ extension TCPFlow {
         phase = .established
         isUntouched = true
         withholdsACK = true
+        isSettled = false
     }
 
     /// The attempt is over, and nothing of it is in the kernel; the server's socket is the worker's to close.

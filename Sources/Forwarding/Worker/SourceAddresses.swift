@@ -76,14 +76,14 @@ extension Worker {
         while true {
             let again = flows[slot].keepsEndpoint ? group.place(of: flows[slot].endpointIdentity) : nil
             flows[slot].keepsEndpoint = false
-            guard let choice = again ?? chooseWellEndpoint(slot, served) else { return nil }
+            guard let choice = again ?? chooseByHealth(slot, served) else { return nil }
             let endpoint = group.endpoints[choice]
             let count = settings.sourceAddresses.count(endpoint.address.address.family)
             if again == nil {
                 flows[slot].endpointIdentity = endpoint.identity
                 flows[slot].sourcesLeft = UInt8(max(1, count) - 1)
             } else {
-                watchHealth(slot, served, choice)
+                flows[slot].health = FlowHealth(row: served.endpointRows[choice], ejectAfter: group.settings.ejectAfter)
             }
             flows[slot].source = firstSource(slot, of: count)
             if portShortage.allows(sourcePair(slot), at: now) { return choice }

@@ -3,6 +3,12 @@ import Engine
 // Flows: completions become events of a flow, and what it settles on becomes submissions.
 extension Worker {
     mutating func receiveCompleted(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
+        if flows[slot].isSettled { received(slot, leg, completion) } else { receivedUnsettled(slot, leg, completion) }
+    }
+
+    /// What only the first completions of a connection, and the first after a rest, are looked at for.
+    @inline(never)
+    private mutating func receivedUnsettled(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
         var completion = completion
         if completion.result == 0, leg == .server, flows[slot].isUntouched {
             // An end without a byte may be that of a connect which never came off; the driver can tell.
@@ -19,6 +25,14 @@ extension Worker {
             flows[slot].movedAt = FlowTime.ticks(at: now)
             if flows[slot].phase == .established { setLook(slot) }
         }
+        received(slot, leg, completion)
+        if leg == .server, flows[slot].health.isUnproven { judge(slot, completion.result) }
+        let isWatched = flows[slot].isUntouched || flows[slot].withholdsACK || flows[slot].isResting || flows[slot].health.isUnproven
+        flows[slot].isSettled = flows[slot].phase == .established && !isWatched
+    }
+
+    @inline(__always)
+    private mutating func received(_ slot: UInt32, _ leg: Leg, _ completion: Completion) {
         if flows[slot].receiveCompleted(leg, completion, bulk: settings.bulk, in: pool) {
             hasUsedPipes = true
             counters.add(1, row: Column.workerRow, column: Column.bulkDirections)

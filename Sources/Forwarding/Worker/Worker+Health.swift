@@ -7,53 +7,59 @@ extension Worker {
     private var healthNow: UInt64 { EndpointHealth.ticks(clock.reading) }
 
     /// An endpoint for a flow's next attempt: its place in the group; nil when there is none left.
-    mutating func chooseWellEndpoint(_ slot: UInt32, _ served: ServedFrontend) -> Int? {
+    // Inlined by order, into the one place that calls it.
+    @inline(__always) mutating func chooseByHealth(_ slot: UInt32, _ served: ServedFrontend) -> Int? {
+        guard settings.health.isQuiet else { return chooseWellEndpoint(slot, served) }
+        let group = served.frontend.group
+        let gauges = gauges
+        let choice = group.choose(
+            client: group.selection == .clientIP ? clientAddress(slot) : nil, tried: flows[slot].tried,
+            turn: &listeners[flows[slot].listener].turn, random: &random,
+            connectionsActive: { gauges.read(row: served.endpointRows[$0], column: Column.connectionsActive) })
+        guard let choice else { return nil }
+        flows[slot].health = FlowHealth(row: served.endpointRows[choice], ejectAfter: group.settings.ejectAfter)
+        return choice
+    }
+
+    /// The same where an endpoint, of whatever Service, is not well.
+    @inline(never)
+    private mutating func chooseWellEndpoint(_ slot: UInt32, _ served: ServedFrontend) -> Int? {
         let group = served.frontend.group
         let client = group.selection == .clientIP ? clientAddress(slot) : nil
         let (health, gauges, now) = (settings.health, gauges, healthNow)
         let listener = flows[slot].listener
         let tried = flows[slot].tried
         let ejectAfter = group.settings.ejectAfter
-        let passesOver = !health.isQuiet
-        flows[slot].health = FlowHealth()
         // An endpoint that another worker has begun to try since we looked is not chosen; but with none left, even that one is.
         var looks = 3
         while let choice = group.choose(
             client: client, tried: tried, turn: &listeners[listener].turn, random: &random,
             connectionsActive: { gauges.read(row: served.endpointRows[$0], column: Column.connectionsActive) },
-            passesOver: passesOver,
+            passesOver: true,
             isUsable: { health[served.endpointRows[$0]].isUsable(now, asFirst: tried.count == 0, ejects: ejectAfter > 0) })
         {
-            let row = served.endpointRows[choice]
-            guard ejectAfter > 0, row != Column.overflowRow else { return choice }
+            var flow = FlowHealth(row: served.endpointRows[choice], ejectAfter: ejectAfter)
             looks -= 1
-            if passesOver, tried.count == 0 {
-                switch health.began(row, now) {
+            if flow.row != 0, tried.count == 0 {
+                switch health.began(Int(flow.row), now) {
                 case .taken where looks > 0: continue
-                case .probe: flows[slot].health.isProbe = true
+                case .probe: flow.isProbe = true
                 case .plain, .taken: break
                 }
             }
-            watchHealth(slot, served, choice)
+            flows[slot].health = flow
             return choice
         }
         return nil
     }
 
-    /// What becomes of the attempt tells of the endpoint at that place.
-    mutating func watchHealth(_ slot: UInt32, _ served: ServedFrontend, _ choice: Int) {
-        let row = served.endpointRows[choice]
-        let ejectAfter = served.frontend.group.settings.ejectAfter
-        guard ejectAfter > 0, row != Column.overflowRow else { return }
-        flows[slot].health.row = UInt32(row)
-        flows[slot].health.ejectAfter = ejectAfter
-    }
-
     mutating func noteConnected(_ slot: UInt32) {
-        guard flows[slot].health.row != 0 else { return }
-        settings.health.connected(Int(flows[slot].health.row), isProbe: flows[slot].health.isProbe, healthNow)
-        flows[slot].health.isUnproven = true
-        flows[slot].health.connectedAt = FlowTime.ticks(at: now)
+        var flow = flows[slot].health
+        guard flow.row != 0 else { return }
+        settings.health.connected(Int(flow.row), isProbe: flow.isProbe, healthNow)
+        flow.isUnproven = true
+        flow.connectedAt = FlowTime.ticks(at: now)
+        flows[slot].health = flow
     }
 
     /// The attempt, or the connection, has failed; what failed for a fault of ours is no fault of the endpoint.

@@ -188,9 +188,7 @@ package struct Worker: ~Copyable {
         case .connect: connectCompleted(slot, completion.result)
         case .receiveFromClient:
             if flows[slot].isInspected { inspect(slot, completion) } else { receiveCompleted(slot, .client, completion) }
-        case .receiveFromServer:
-            receiveCompleted(slot, .server, completion)
-            if flows[slot].health.isUnproven { judge(slot, completion.result) }
+        case .receiveFromServer: receiveCompleted(slot, .server, completion)
         case .sendToClient: sendCompleted(slot, .client, completion.result)
         case .sendToServer: sendCompleted(slot, .server, completion.result)
         case .transferFromClient: transferCompleted(slot, .client, completion)
