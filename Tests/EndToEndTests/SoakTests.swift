@@ -185,7 +185,7 @@ private final class Soak {
                 "\(statistics.connectionsActive) connections, \(rows.reduce(0, +)) in rows, \(buffers) buffers, "
                 + "\(descriptors) descriptors (\(base) after the first round), \(echo.tally.open) at the backend"
             guard statistics.connectionsActive == 0, rows.allSatisfy({ $0 == 0 }), buffers == 0, echo.tally.open == 0,
-                descriptors <= base + 3
+                descriptors <= base + 6
             else { return false }
             found.connections = statistics.connectionsAccepted
             found.closed = statistics.services.reduce(into: [:]) { $0.merge($1.closed, uniquingKeysWith: +) }

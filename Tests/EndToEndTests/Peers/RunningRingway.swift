@@ -153,12 +153,14 @@ func withRingway(
     try ringway.expectCleanEnd(sourceLocation: sourceLocation)
 }
 
-/// Looks again and again until the condition holds or the time is over; the answer is whether it held.
+/// Looks again and again until the condition holds or the time is over; the answer is whether it held. The last look begins when the time
+/// is over: whoever was stopped meanwhile still has one.
 func wait(within limit: Duration = .seconds(15), _ condition: () throws -> Bool) throws -> Bool {
     let deadline = ContinuousClock.now + limit
     while true {
+        let isLast = ContinuousClock.now >= deadline
         if try condition() { return true }
-        if ContinuousClock.now >= deadline { return false }
+        if isLast { return false }
         usleep(20_000)
     }
 }
