@@ -27,6 +27,8 @@ uint64_t ringway_allocation_count(void) { return allocations; }
 
 #if defined(__GLIBC__) && !defined(RINGWAY_SANITIZED)
 
+bool ringway_allocations_are_counted(void) { return true; }
+
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *memory, size_t size);
@@ -68,5 +70,9 @@ int posix_memalign(void **result, size_t alignment, size_t size) {
     *result = memory;
     return 0;
 }
+
+#else
+
+bool ringway_allocations_are_counted(void) { return false; }
 
 #endif

@@ -65,7 +65,7 @@ struct AllocationCounterTests {
         var value = 1
     }
 
-    @Test func eachAllocationOfTheThreadIsCounted() {
+    @Test(.enabled(if: ringway_allocations_are_counted())) func eachAllocationOfTheThreadIsCounted() {
         var boxes: [Box] = []
         boxes.reserveCapacity(1000)
         let before = ringway_allocation_count()

@@ -101,9 +101,10 @@ struct Simulate {
     /// True where nothing is wrong.
     private func playAll() -> Bool {
         let sum = Mutex(Tally())
-        let jobs = min(jobs, Int(seeds))
-        DispatchQueue.concurrentPerform(iterations: jobs) { number in
-            let tally = playChild(number, of: jobs)
+        // Started here and not by the threads that read, whose priority is not what `nice` has given us.
+        let children = (0..<min(jobs, Int(seeds))).map { Child(of: self, from + UInt64($0), by: min(jobs, Int(seeds))) }
+        DispatchQueue.concurrentPerform(iterations: children.count) { number in
+            let tally = children[number].finish()
             sum.withLock { $0.add(tally) }
         }
         let tally = sum.withLock { $0 }
@@ -117,27 +118,38 @@ struct Simulate {
         return isRight
     }
 
-    /// Plays a share of the seeds in a process of its own.
-    private func playChild(_ number: Int, of jobs: Int) -> Tally {
-        let process = Process()
-        let output = Pipe()
-        let first = from + UInt64(number)
-        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = ["--from", "\(first)", "--seeds", "\(seeds - UInt64(number))", "--stride", "\(jobs)"]
-        if size == .small { process.arguments?.append("--small") }
-        if let client { process.arguments? += ["--client", "\(client)"] }
-        process.standardOutput = output
-        do { try process.run() } catch { fatalError("can't start a process for seeds: \(error)") }
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        var tally = Tally()
-        for line in text.split(separator: "\n") {
-            if let run = Tally(line: line) { tally.add(run) } else { print(line) }
+    /// A process that plays a share of the seeds.
+    // Safety: each is used by one thread at a time.
+    private final class Child: @unchecked Sendable {
+        private let process = Process()
+        private let output = Pipe()
+        private let first: UInt64
+        private let stride: Int
+
+        init(of simulate: Simulate, _ first: UInt64, by stride: Int) {
+            self.first = first
+            self.stride = stride
+            let count = simulate.from + simulate.seeds - first
+            process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+            process.arguments = ["--from", "\(first)", "--seeds", "\(count)", "--stride", "\(stride)"]
+            if simulate.size == .small { process.arguments?.append("--small") }
+            if let client = simulate.client { process.arguments? += ["--client", "\(client)"] }
+            process.standardOutput = output
+            do { try process.run() } catch { fatalError("can't start a process for seeds: \(error)") }
         }
-        if process.terminationReason != .exit {
-            Self.complain("seed \(first + UInt64(tally.runs * jobs)): trapped (signal \(process.terminationStatus))")
+
+        func finish() -> Tally {
+            let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            process.waitUntilExit()
+            var tally = Tally()
+            for line in text.split(separator: "\n") {
+                if let run = Tally(line: line) { tally.add(run) } else { print(line) }
+            }
+            if process.terminationReason != .exit {
+                Simulate.complain("seed \(first + UInt64(tally.runs * stride)): trapped (signal \(process.terminationStatus))")
+            }
+            if process.terminationStatus != 0 { tally.failed += 1 }
+            return tally
         }
-        if process.terminationStatus != 0 { tally.failed += 1 }
-        return tally
     }
 }

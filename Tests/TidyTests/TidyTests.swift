@@ -203,7 +203,7 @@ struct TidyTests {
 
     @Test(arguments: [
         "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates",
-        "Scripts/bench", "Scripts/simulate", "Scripts/mutants",
+        "Scripts/bench", "Scripts/simulate", "Scripts/mutants", "Scripts/sanitize",
     ])
     func whatADocumentNamesIsThere(path: String) throws {
         let document = try #require(Repository.file(path))
