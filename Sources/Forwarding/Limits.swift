@@ -52,6 +52,8 @@ package enum Limits {
     /// most).
     package static let handshakeACKNanoseconds: UInt64 = 100_000
     package static let answerACKNanoseconds: UInt64 = 500_000
+    /// ACKs of either kind that are held back at once; further ones are sent as they are due.
+    static let withheldACKsMax = 4096
     /// How long nothing has moved on a flow before its receives rest.
     package static let restNanoseconds: UInt64 = 10_000_000_000
     /// Pairs of a source address and an endpoint that are known to have no port left, and how often one of them is tried again.

@@ -52,12 +52,23 @@ package final class UringDriver: Driver {
         var vectors: InlineArray<16, iovec>
     }
 
-    /// A receive that is no more than a poll. All zero where there is none.
-    private struct Resting: BitwiseCopyable {
-        var token: OperationToken
-        var isPending: Bool
+    /// A receive that is no more than a poll; zero where there is none. Callers' tokens leave the highest bit free.
+    struct Resting: BitwiseCopyable {
+        private var rawValue: UInt64
+        private static let cancelMark: UInt64 = 1 << 63
+
+        static let none = Resting(rawValue: 0)
+
+        private init(rawValue: UInt64) { self.rawValue = rawValue }
+
+        init(_ token: OperationToken) { rawValue = token.rawValue }
+
+        var isPending: Bool { rawValue != 0 }
         /// The poll's end is the receive's.
-        var isCancelled: Bool
+        var isCancelled: Bool { rawValue & Self.cancelMark != 0 }
+        var token: OperationToken { OperationToken(rawValue: rawValue & ~Self.cancelMark) }
+
+        mutating func cancel() { rawValue |= Self.cancelMark }
     }
 
     /// The shape of a driver's memory.
@@ -416,7 +427,7 @@ package final class UringDriver: Driver {
         guard let descriptor = sockets.descriptor(of: submission.socket) else {
             preconditionFailure("receive on a socket that is not open")
         }
-        resting[Int(descriptor)] = Resting(token: submission.token, isPending: true, isCancelled: false)
+        resting[Int(descriptor)] = Resting(submission.token)
         let (entry, _) = unsafe nextSubmission()
         unsafe io_uring_prep_poll_add(entry, descriptor, UInt32(POLLIN))
         unsafe entry.pointee.user_data = Self.restToken(descriptor).rawValue
@@ -426,7 +437,7 @@ package final class UringDriver: Driver {
     private func cancelResting(_ submission: Submission) -> Bool {
         let index = Int(submission.socket.index)
         guard resting[index].isPending, resting[index].token == submission.token else { return false }
-        resting[index].isCancelled = true
+        resting[index].cancel()
         let (entry, _) = unsafe nextSubmission()
         unsafe io_uring_prep_cancel64(entry, Self.restToken(Int32(bitPattern: submission.socket.index)).rawValue, 0)
         unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
@@ -438,7 +449,7 @@ package final class UringDriver: Driver {
     private func endRest(_ descriptor: UInt32, _ completions: inout CompletionQueue) {
         let row = resting[Int(descriptor)]
         precondition(row.isPending, "a poll of a receive that does not rest")
-        resting[Int(descriptor)].isPending = false
+        resting[Int(descriptor)] = .none
         guard !row.isCancelled else { return completions.append(Completion(token: row.token, result: -ECANCELED)) }
         let (entry, _) = unsafe nextSubmission()
         unsafe prepareReceive(entry, Int32(bitPattern: descriptor))

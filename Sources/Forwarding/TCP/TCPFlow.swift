@@ -122,6 +122,27 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var isGuarded = false
     /// Nothing has moved for a while, and receives that are armed anew rest.
     package var isResting = false
+    // Small fields stand together, or gaps between them would cost each connection a few bytes.
+    /// Whether the server has neither been sent a byte nor ended or said one: should it reset now, another one can take its place
+    /// and the client need not know. Meaningful while established.
+    package var isUntouched = false
+    /// Whether the server's socket holds ACKs back: the handshake's last for the first bytes we send, that of its first bytes for a
+    /// FIN. Meaningful while established.
+    package var withholdsACK = false
+    /// Whether a received byte is one like any other: the connection is not new, and does not rest.
+    package var isSettled = false
+    /// Whether the worker has noted who connected to what, for the PROXY protocol.
+    package var hasAddresses = false
+    /// The PROXY header that the bytes for the server begin with, and its length.
+    package var header: ProxyProtocolVersion?
+    package var headerLength: UInt8 = 0
+    /// The attempt's source address, by its place among those of the endpoint's family; how many more there are for the endpoint; and
+    /// whether the next attempt goes to the same endpoint from one of them.
+    package var source: UInt8 = 0
+    package var sourcesLeft: UInt8 = 0
+    package var keepsEndpoint = false
+    /// Whether the listener's row is kept for this flow, because another attempt may need its group.
+    package var holdsListener = false
     /// Whether the worker looks at what the client says before it goes anywhere: a header is due, or one that isn't is watched for.
     package var isInspected = false
     /// Bytes of the client that may yet become a header that isn't due; they stand in a buffer of their own, `held`.
@@ -131,8 +152,6 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var closeReason = CloseReason.internal
     package var client = LegState()
     package var server = LegState()
-    /// Whether the listener's row is kept for this flow, because another attempt may need its group.
-    package var holdsListener = false
     /// The buffer with the bytes that are held, where there are any.
     package var held = BufferID.none
     /// The listener's slot, for the group that another attempt is chosen from; of no meaning without `holdsListener`.
@@ -148,27 +167,9 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var sourceCell: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
-    /// The attempt's source address, by its place among those of the endpoint's family; how many more there are for the endpoint; and
-    /// whether the next attempt goes to the same endpoint from one of them.
-    package var source: UInt8 = 0
-    package var sourcesLeft: UInt8 = 0
-    package var keepsEndpoint = false
     package var health = FlowHealth()
-    /// Whether the worker has noted who connected to what, for the PROXY protocol.
-    package var hasAddresses = false
-    /// The PROXY header that the bytes for the server begin with, and its length.
-    package var header: ProxyProtocolVersion?
-    package var headerLength: UInt8 = 0
-    /// Whether the server has neither been sent a byte nor ended or said one: should it reset now, another one can take its place
-    /// and the client need not know. Meaningful while established.
-    package var isUntouched = false
-    /// Whether the server's socket holds ACKs back: the handshake's last for the first bytes we send, that of its first bytes for a
-    /// FIN. Meaningful while established.
-    package var withholdsACK = false
     /// Since when bytes are held, as `FlowTime`.
     package var heldSince: UInt32 = 0
-    /// Whether a received byte is one like any other: the connection is not new, and does not rest.
-    package var isSettled = false
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 

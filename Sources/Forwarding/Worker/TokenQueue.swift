@@ -10,6 +10,7 @@ struct TokenQueue: ~Copyable {
     init(capacity: Int) { tokens = FixedTable(zeroedCapacity: capacity) }
 
     var isEmpty: Bool { count == 0 }
+    var isFull: Bool { count == tokens.capacity }
 
     mutating func append(_ token: OperationToken) {
         if count == tokens.capacity { _ = take() }

@@ -5,14 +5,30 @@ import Engine
 // be held back for long: a server that speaks first would not hear of the connection, and one that sends an answer in two pieces (and
 // lets Nagle's algorithm have its way) would wait for the ACK of the first.
 extension Worker {
+    /// The server's socket has just connected.
+    mutating func withholdHandshake(_ slot: UInt32) {
+        if handshakes.isFull { stopWithholding(slot) } else { handshakes.append(token(.receiveFromServer, slot)) }
+    }
+
+    /// The server has said its first bytes.
+    mutating func withholdAnswer(_ slot: UInt32) {
+        if answers.isFull { return stopWithholding(slot) }
+        flows[slot].withholdsACK = false
+        answers.append(token(.receiveFromServer, slot))
+    }
+
+    private mutating func stopWithholding(_ slot: UInt32) {
+        flows[slot].withholdsACK = false
+        driver.stopWithholdingACK(flows[slot].server.socket)
+    }
+
     /// Acknowledges handshakes of an earlier tick whose client has not spoken yet.
     mutating func acknowledgeHandshakes(_ count: Int) {
         for _ in 0..<count {
             guard let token = handshakes.take() else { return }
             // Bytes that wait are sent with it in this tick, and those that were sent had it with them.
             guard isOpen(token), flows[token.slot].isUntouched, flows[token.slot].server.outbox.isEmpty else { continue }
-            flows[token.slot].withholdsACK = false
-            driver.stopWithholdingACK(flows[token.slot].server.socket)
+            stopWithholding(token.slot)
         }
     }
 

@@ -71,7 +71,7 @@ extension Worker {
             foundPort(slot)
             flows[slot].connected()
             noteConnected(slot)
-            handshakes.append(token(.receiveFromServer, slot))
+            withholdHandshake(slot)
             flows[slot].movedAt = FlowTime.ticks(at: now)
             if logsConnections { noteConnectTime(slot) }
             setLook(slot)

@@ -15,10 +15,7 @@ extension Worker {
             let errno = driver.connectError(flows[slot].server.socket)
             if errno != 0 { completion = Completion(token: completion.token, result: -errno) }
         }
-        if leg == .server, completion.result > 0, flows[slot].withholdsACK {
-            flows[slot].withholdsACK = false
-            answers.append(token(.receiveFromServer, slot))
-        }
+        if leg == .server, completion.result > 0, flows[slot].withholdsACK { withholdAnswer(slot) }
         if flows[slot].isResting, completion.result > 0 {
             // It rests again when nothing has moved for as long once more.
             flows[slot].isResting = false

@@ -90,8 +90,8 @@ package struct Worker: ~Copyable {
         logsConnections = settings.connectionLogging != .off
         // Both legs of a flow may be starved.
         starved = TokenQueue(capacity: settings.flowsMax * 2)
-        handshakes = TokenQueue(capacity: settings.flowsMax)
-        answers = TokenQueue(capacity: settings.flowsMax)
+        handshakes = TokenQueue(capacity: Limits.withheldACKsMax)
+        answers = TokenQueue(capacity: Limits.withheldACKsMax)
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
