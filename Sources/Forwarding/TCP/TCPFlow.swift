@@ -165,11 +165,11 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var timeouts = FlowTimeouts()
     /// Where the connection is counted for its client; 0 where it is not.
     package var sourceCell: UInt32 = 0
+    /// Since when bytes are held, as `FlowTime`.
+    package var heldSince: UInt32 = 0
     package var endpointIdentity: UInt64 = 0
     package var tried = Tried()
     package var health = FlowHealth()
-    /// Since when bytes are held, as `FlowTime`.
-    package var heldSince: UInt32 = 0
     /// When all attempts to connect must be over.
     package var connectDeadline: UInt64 = 0
 

@@ -36,7 +36,7 @@ extension Worker {
         }
         if flows[slot][leg].receive == .starved {
             counters.add(1, row: Column.workerRow, column: Column.buffersExhausted)
-            starved.append(token(leg == .client ? .receiveFromClient : .receiveFromServer, slot))
+            starved.append(LegName(slot, leg))
         }
     }
 

@@ -59,12 +59,10 @@ extension Worker {
         // Not more than can be served, or they would starve again at once.
         let most = min(Limits.resumedPerTickMax, driver.receiveBuffers)
         var resumed = 0
-        while resumed < most, let token = starved.take() {
-            guard flows.isCurrent(token) else { continue }
-            let leg: Leg = token.kind == OperationKind.receiveFromClient.rawValue ? .client : .server
-            guard flows[token.slot][leg].receive == .starved else { continue }
-            flows[token.slot][leg].receive = .idle
-            settle(token.slot)
+        while resumed < most, let name = starved.take() {
+            guard flows[name.slot].phase != .free, flows[name.slot][name.leg].receive == .starved else { continue }
+            flows[name.slot][name.leg].receive = .idle
+            settle(name.slot)
             resumed &+= 1
         }
         shedIfShort()

@@ -21,11 +21,10 @@ package struct Worker: ~Copyable {
     var portShortage = PortShortage()
     var timers: TimerWheel
     var random: RandomSource
-    /// Flows with a starved receive; old entries are told by their generation.
-    var starved: TokenQueue
+    var starved: RingQueue<LegName>
     /// ACKs that are held back, see `Worker+Acknowledging`.
-    var handshakes: TokenQueue
-    var answers: TokenQueue
+    var handshakes: RingQueue<OperationToken>
+    var answers: RingQueue<OperationToken>
     /// How many of the answers have waited for a turn already, and when it ends.
     var answersDue = 0
     var answersTurnAt: UInt64 = 0
@@ -89,9 +88,9 @@ package struct Worker: ~Copyable {
         notes = FixedTable(zeroedCapacity: settings.flowsMax)
         logsConnections = settings.connectionLogging != .off
         // Both legs of a flow may be starved.
-        starved = TokenQueue(capacity: settings.flowsMax * 2)
-        handshakes = TokenQueue(capacity: Limits.withheldACKsMax)
-        answers = TokenQueue(capacity: Limits.withheldACKsMax)
+        starved = RingQueue(capacity: settings.flowsMax * 2)
+        handshakes = RingQueue(capacity: Limits.withheldACKsMax)
+        answers = RingQueue(capacity: Limits.withheldACKsMax)
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
