@@ -72,6 +72,8 @@ package final class DataPlane: Sendable {
             let failure = isOurs ? 0 : HostLimits.probeBind(served.frontend.key.address)
             if failure == 0 { open.append(served) } else { failures[served.frontend.key] = failure }
         }
+        // Counted before they are open: a worker that has one to accept on has the room for connections that is left beside it.
+        room.setListeners((state.withLock { $0.served.count } + open.count) * workers.count)
         for worker in workers {
             let reply = await worker.apply(open: open, replace: delta.replace, close: delta.close)
             for (key, errno) in reply.failures where failures[key] == nil {

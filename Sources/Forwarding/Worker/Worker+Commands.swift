@@ -9,6 +9,7 @@ extension Worker {
         while let command = mailbox.take() {
             switch command {
             case .apply(let open, let replace, let close, let acknowledge):
+                if !open.isEmpty { readConnectionsMax() }
                 apply(open: open, replace: replace, close: close)
                 let reply = self.reply
                 self.reply = WorkerReply()

@@ -153,10 +153,13 @@ package struct Worker: ~Copyable {
             clamping: max(1, min(Limits.outboxBytesMax / pool.bufferSize, pool.freeCount / Limits.outboxShare)))
         othersActive = 0
         for other in settings.others { othersActive &+= Int(other.read(row: Column.workerRow, column: Column.active)) }
-        if now &- limitReadAt >= Limits.limitRefreshNanoseconds, let read = settings.connectionsMax {
-            limitReadAt = now
-            connectionsMax = read()
-        }
+        if now &- limitReadAt >= Limits.limitRefreshNanoseconds { readConnectionsMax() }
+    }
+
+    mutating func readConnectionsMax() {
+        guard let read = settings.connectionsMax else { return }
+        limitReadAt = now
+        connectionsMax = read()
     }
 
     mutating func publishCounters() {
