@@ -97,9 +97,12 @@ final class Crowd {
 
     /// Adds the crowd, each with an address of its own, and waits until it is there; then a few who never stop speaking to the other
     /// Service.
-    private func gather(_ script: PeerScript) {
+    private func gather(endingAt end: UInt64 = .max) {
         for number in 0..<count {
-            _ = add(script, 0x0a01_0000 + UInt32(number), at: network.now + UInt64(number) * Self.interval, to: Self.frontend)
+            let time = network.now + UInt64(number) * Self.interval
+            var script = idle
+            if end < .max { script.patienceNanoseconds = end - time }
+            _ = add(script, 0x0a01_0000 + UInt32(number), at: time, to: Self.frontend)
         }
         worker.run(nanoseconds: UInt64(count) * Self.interval + 10_000_000)
         let speaker = self.script {
@@ -156,14 +159,10 @@ final class Crowd {
     private var idle: PeerScript { script { $0.holdNanoseconds = 100_000 * second } }
 
     private func playDeletion() {
-        let end = 4 * second
-        gather(
-            script { [idle, now = network.now] in
-                $0 = idle
-                $0.patienceNanoseconds = end - now
-            })
+        let end = network.now + UInt64(count) * Self.interval + second / 4
+        gather(endingAt: end)
         worker.close(Self.frontend)
-        _ = run(stretch: 10) { network.now > 2 * second }
+        _ = run(stretch: 10) { network.now > end - second / 10 }
         checkActive(count + Self.speakers)
         let late = add(idle, 0x0a03_0000, to: Self.frontend)
         _ = run { network.peer(late).isOver }
@@ -175,7 +174,7 @@ final class Crowd {
     }
 
     private func playReset() {
-        gather(idle)
+        gather()
         worker.post(.resetAll)
         var most = 0
         var active = worker.connectionsActive
@@ -189,9 +188,9 @@ final class Crowd {
     }
 
     private func playStop() {
-        gather(idle)
+        gather()
         worker.post(.stopAccepting)
-        let deadline = network.now + second / 5
+        let deadline = network.now + second / 10
         _ = run(stretch: 10) { network.now > deadline }
         checkActive(count + Self.speakers)
         worker.post(.resetAll)
