@@ -312,6 +312,8 @@ extension TCPFlow {
         connectPending = false
         connectCancelled = false
         server = LegState(keeping: server)
+        // What became of a server that is replaced is not what ends the flow.
+        closeReason = client.input == .fin ? .clientFin : .internal
     }
 
     /// The server's socket has failed, and nobody has been told anything: another attempt is made when nothing of it is pending.
@@ -321,7 +323,6 @@ extension TCPFlow {
         server.input = .open
         client.isBulk = false
         flushBounded = false
-        closeReason = client.input == .fin ? .clientFin : .internal
     }
 
     /// The endpoint is not to be tried again for this flow.
@@ -347,7 +348,7 @@ extension TCPFlow {
         case (_, .cancelled), (_, .starved): return
         }
         // The first end names a clean close; a reset or loss after it is what ended the flow.
-        if closeReason == .internal || errno != .end, !closeReason.isAbrupt { closeReason = reason }
+        if closeReason == .internal || errno != .end, !closeReason.isAbrupt || phase == .retrying { closeReason = reason }
     }
 }
 

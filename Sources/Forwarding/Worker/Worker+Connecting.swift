@@ -82,8 +82,8 @@ extension Worker {
 
     /// The server's socket failed after its connect had come off, and before anything was sent or said there.
     mutating func retry(_ slot: UInt32) {
-        let errno = driver.connectError(flows[slot].server.socket)
-        endAttempt(slot, errno == 0 ? ECONNRESET : errno, otherwise: errno == 0 ? .serverReset : CloseReason(connectErrno: errno))
+        // With nobody to take its place, the flow ends as it would have without.
+        endAttempt(slot, ECONNRESET, otherwise: flows[slot].closeReason)
     }
 
     /// Ends an attempt: its socket has nothing pending any more.

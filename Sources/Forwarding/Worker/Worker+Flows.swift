@@ -13,7 +13,10 @@ extension Worker {
         if completion.result == 0, leg == .server, flows[slot].isUntouched {
             // An end without a byte may be that of a connect which never came off; the driver can tell.
             let errno = driver.connectError(flows[slot].server.socket)
-            if errno != 0 { completion = Completion(token: completion.token, result: -errno) }
+            if errno != 0 {
+                completion = Completion(token: completion.token, result: -errno)
+                flows[slot].closeReason = CloseReason(connectErrno: errno)
+            }
         }
         if leg == .server, completion.result > 0, flows[slot].withholdsACK { withholdAnswer(slot) }
         if flows[slot].isResting, completion.result > 0 {
