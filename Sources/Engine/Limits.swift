@@ -10,7 +10,7 @@ package enum Limits {
     package static let submissionsMax = 32_768
 
     /// io_uring: entries of the two rings. The completion ring is large, for its overflow costs the kernel an allocation each.
-    static let submissionRingEntries: UInt32 = 1024
+    static let submissionRingEntries: UInt32 = 512
     static let completionRingEntries: UInt32 = 8192
     /// io_uring: how long the completions of sends may wait for another one to be taken with them. It is all that a FIN behind such
     /// a send, or the rest of a short one, can be held up by.

@@ -19,6 +19,7 @@ import Glibc
 ///   taken them, and only as many are dropped there (MSG_TRUNC).
 /// - **A transfer that ends with bytes moved, or with EAGAIN, leaves nothing behind**: its pipe is empty by then. So the next
 ///   receive or transfer of the source goes on at the right byte.
+@safe
 struct Transfers: ~Copyable {
     enum State: UInt8, BitwiseCopyable { case none, ready, awaitsSource, awaitsDestination }
 
@@ -261,7 +262,7 @@ struct Transfers: ~Copyable {
         guard taken > 0 else { return (seen, taken < 0 ? -Int(errno) : 0) }
         pipes.systemCalls &+= 1
         // tcp(7): MSG_TRUNC drops bytes in place of copying them.
-        let dropped = unsafe recv(source, nil, taken, Int32(MSG_TRUNC | MSG_DONTWAIT))
+        let dropped = recv(source, nil, taken, Int32(MSG_TRUNC | MSG_DONTWAIT))
         // They were there a moment ago. Should they not be, the source has failed: nothing may be read there twice.
         return dropped == taken ? (seen, taken) : (-Int(ECONNRESET), 0)
     }

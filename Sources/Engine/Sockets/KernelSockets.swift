@@ -232,7 +232,7 @@ struct KernelSockets: ~Copyable {
 
 /// Encodes `address` for a call that takes a sockaddr; the pointer is valid inside `body` only.
 func withKernelAddress<Result>(of address: SocketAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
-    withKernelAddress(of: address.address, port: address.port.rawValue, body)
+    unsafe withKernelAddress(of: address.address, port: address.port.rawValue, body)
 }
 
 /// The same for an address with any port: 0.

@@ -72,7 +72,7 @@ final class CrowdBackend: Sendable {
 
         private func accept(_ epoll: Int32, _ connections: inout [Int32: [UInt8]]) {
             while true {
-                let descriptor = unsafe accept4(listener.descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
+                let descriptor = accept4(listener.descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
                 guard descriptor >= 0 else { return }
                 connections[descriptor] = []
                 Self.watch(epoll, EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue)
