@@ -1,5 +1,6 @@
 """What the machine is, and what it has spent: CPU time and memory from /proc."""
 
+import contextlib
 import os
 import platform
 import re
@@ -52,6 +53,29 @@ def machine_seconds():
     with open("/proc/stat") as file:
         user, nice, system, _, _, interrupts, soft_interrupts, *_ = map(int, file.readline().split()[1:])
     return (user + nice + system + interrupts + soft_interrupts) / _TICKS
+
+
+@contextlib.contextmanager
+def apart(pids):
+    """Keeps these processes on one CPU, and what is started meanwhile on the others; does nothing where there is one CPU only."""
+    cpus = os.sched_getaffinity(0)
+    others = cpus - {min(cpus)}
+    if not pids or not others:
+        yield
+        return
+    before = {}
+    try:
+        for pid in pids:
+            for thread in map(int, os.listdir(f"/proc/{pid}/task")):
+                before[thread] = os.sched_getaffinity(thread)
+                os.sched_setaffinity(thread, {min(cpus)})
+        os.sched_setaffinity(0, others)
+        yield
+    finally:
+        os.sched_setaffinity(0, cpus)
+        for thread, allowed in before.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, allowed)
 
 
 def resident_bytes(pids):

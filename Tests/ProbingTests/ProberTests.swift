@@ -222,7 +222,7 @@ import Testing
         var endpoints: [EndpointKey: [Probe]] = [:]
         for number in 0..<400 {
             var probe = Self.probe(server)
-            probe.period = .seconds(3600)
+            probe.period = .seconds(3600 * 24 * 30)
             // Otherwise they would be one.
             probe.fall = 3 + number
             endpoints[Self.key(number)] = [probe]
@@ -230,7 +230,7 @@ import Testing
         prober.probe(endpoints)
         try await Task.sleep(for: .seconds(2))
         prober.probe([:])
-        // 400 in an hour: one in nine seconds.
-        #expect(server.accepted <= 5, "\(server.accepted)")
+        // 400 in a month: hardly one in two hours, however long the machine takes over its two seconds.
+        #expect(server.accepted <= 2, "\(server.accepted)")
     }
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -11,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import aims  # noqa: E402
 import figures  # noqa: E402
+import machine  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
 
@@ -175,6 +177,20 @@ class Aims(unittest.TestCase):
         self.assertEqual([name for name in others if name not in aims.left_out(checked)], [])
         self.assertNotIn("latency 50%", aims.left_out(checked))
         self.assertIn("system calls per request (keepalive c=64 64 B on io_uring)", aims.left_out(checked))
+
+
+class Placement(unittest.TestCase):
+    def test_a_target_has_a_cpu_for_itself_for_a_while(self):
+        cpus = os.sched_getaffinity(0)
+        with subprocess.Popen(["sleep", "60"]) as target:
+            try:
+                with machine.apart([target.pid]):
+                    if len(cpus) > 1:
+                        self.assertEqual(len(os.sched_getaffinity(target.pid)), 1)
+                        self.assertEqual(os.sched_getaffinity(0), cpus - os.sched_getaffinity(target.pid))
+                self.assertEqual([os.sched_getaffinity(target.pid), os.sched_getaffinity(0)], [cpus, cpus])
+            finally:
+                target.kill()
 
 
 class Plots(unittest.TestCase):
