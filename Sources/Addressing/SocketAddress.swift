@@ -15,6 +15,12 @@ package struct PortNumber: BitwiseCopyable, Hashable, Sendable, Comparable, Cust
         rawValue = value
     }
 
+    /// The same without a generic's price, for what comes with every datagram.
+    package init?(_ number: UInt16) {
+        guard number > 0 else { return nil }
+        rawValue = number
+    }
+
     /// The port written in decimal digits, or nil outside 1...65535.
     package init?(_ text: some StringProtocol) {
         guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(text) else { return nil }

@@ -69,6 +69,26 @@ package protocol Driver: AnyObject {
     /// Takes one connection from a listener's queue, on which no accept may be pending; error EAGAIN when it is empty.
     func acceptQueued(_ listener: SocketID) -> Opened
 
+    /// Opens a UDP socket that hears what comes for an address, shared between workers (SO_REUSEPORT). On a wildcard address it tells
+    /// which of the host's addresses was asked.
+    func openDatagramListener(_ address: SocketAddress) -> Opened
+
+    /// Opens a UDP socket connected to an endpoint: it hears that one only, and of its ICMP errors. With a source address it is bound to
+    /// that. Error EAGAIN or EADDRNOTAVAIL where no port is free.
+    func openDatagramSocket(to peer: SocketAddress, from source: IPAddress?) -> Opened
+
+    /// Takes datagrams that have come into a batch, behind what is there; doesn't wait.
+    ///
+    /// - Parameter most: at least 1; the batch has room for one.
+    /// - Returns: places of the batch that were filled. Fewer than were asked for, and room for: there are no more. Or a negative errno:
+    ///   EAGAIN, or the error that a connected socket has heard of (ECONNREFUSED and its kind), which is told once.
+    func receiveDatagrams(_ socket: SocketID, into batch: DatagramBatch, most: Int) -> Int
+
+    /// Sends what is queued in a batch, in order; doesn't wait. Joined datagrams arrive as single ones whatever the host can do.
+    ///
+    /// - Returns: 0 with the queue empty; or the errno of the message that is now first in the queue, and was not sent.
+    func sendDatagrams(_ socket: SocketID, from batch: DatagramBatch) -> Int32
+
     /// Takes `submissions`, waits until something completes or the time is over, and fills `completions`.
     ///
     /// - Parameters:

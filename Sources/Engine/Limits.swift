@@ -20,6 +20,11 @@ package enum Limits {
     static let epollEventsMax = 256
     static let acceptBurstMax = 64
 
+    /// Bytes asked for to hold datagrams until they are read: of a listener, where all its clients' bursts meet, and of the socket of
+    /// one session.
+    static let datagramListenerBytes: Int32 = 4_194_304
+    static let datagramSocketBytes: Int32 = 1_048_576
+
     /// Bytes a transfer moves in one turn, and bytes after which an exchange leaves further transfers for the next: what a small
     /// message may have to wait for.
     static let transferTurnBytesMax = 1_048_576

@@ -58,11 +58,14 @@ package struct OperationToken: BitwiseCopyable, Hashable, Sendable {
 ///   taken so far with `more`. It ends with 0 when the source has met FIN, and with an errno otherwise; `isDestination` says
 ///   whose. EAGAIN: nothing was moved, and the bytes have to be received (they can't be spliced).
 ///   A transfer that fails at its destination or is cancelled loses what it had read and not delivered.
+/// - `watch` is for sockets of datagrams, and takes nothing: it completes with a positive result and `more` each time datagrams, or an
+///   error, may have come since the last time. So the caller receives until there are fewer than it asked for, or comes back by
+///   itself. It is the one operation of such a socket; without `more` it is over, and has to be submitted again.
 /// - `shutdownWrite` and the two closes have no completion. **A socket may be closed only when nothing is pending on it.**
 /// - Buffers named by a `send` belong to the driver until it completes; a received buffer belongs to the caller.
 package struct Submission: BitwiseCopyable, Sendable {
     package enum Operation: UInt8, BitwiseCopyable, Sendable {
-        case accept, acceptOne, connect, receive, send, transfer, cancel, shutdownWrite, close, closeWithReset
+        case accept, acceptOne, connect, receive, send, transfer, watch, cancel, shutdownWrite, close, closeWithReset
     }
 
     package let operation: Operation
@@ -114,6 +117,8 @@ package struct Submission: BitwiseCopyable, Sendable {
     package static func transfer(from socket: SocketID, to destination: SocketID, _ token: OperationToken) -> Submission {
         .init(.transfer, token, socket, destination: destination)
     }
+    /// Hears of datagrams, for `Driver.receiveDatagrams`.
+    package static func watch(_ socket: SocketID, _ token: OperationToken) -> Submission { .init(.watch, token, socket) }
     package static func cancel(_ token: OperationToken, on socket: SocketID) -> Submission { .init(.cancel, token, socket) }
     /// Sends FIN after what was sent before.
     package static func shutdownWrite(_ socket: SocketID) -> Submission { .init(.shutdownWrite, .discarded, socket) }
@@ -126,7 +131,7 @@ package struct Submission: BitwiseCopyable, Sendable {
 package struct Completion: BitwiseCopyable, Sendable {
     package let token: OperationToken
     /// Bytes received, sent or transferred; 0 for a connect that succeeded, or a receive or transfer that met FIN; a negative errno
-    /// otherwise. For an accept, 0 with `socket` set.
+    /// otherwise. For an accept, 0 with `socket` set; positive for a watch.
     package let result: Int32
     /// The buffer with received bytes, when `result > 0` for a receive.
     package let buffer: BufferID

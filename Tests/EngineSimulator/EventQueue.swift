@@ -7,6 +7,10 @@ struct Event: BitwiseCopyable {
         case peerStepped
         /// A simulated server takes what is queued at its listener; `index` is the listener.
         case serverAccepted
+        /// A datagram, or the ICMP error that answers it, reaches its destination; `index` is the datagram.
+        case datagramArrived
+        /// A client of datagrams may send its next one; `index` is the peer.
+        case datagramPeerStepped
     }
 
     var time: UInt64

@@ -54,6 +54,26 @@ package enum Fault: Int, CaseIterable, Sendable {
     case connectionReset
     /// Bytes that the other side has not read yet are lost, in part, with a reset. Real kernels do either.
     case resetLosesBytes
+    /// A datagram vanishes on its way, arrives twice, is overtaken by those that follow closely, or takes up to
+    /// `datagramDelayNanosecondsMax`.
+    case datagramLost, datagramDuplicated, datagramReordered, datagramDelayed
+    /// A datagram is answered by an ICMP error although somebody listens.
+    case datagramRefused
+    /// A send of datagrams ends with ENOBUFS or EAGAIN at one of them.
+    case datagramSendNoRoom
+    /// `openDatagramSocket` answers EAGAIN or EADDRNOTAVAIL: no local port is left.
+    case datagramNoPort
+    /// It answers ENETUNREACH or EHOSTUNREACH: there is no route.
+    case datagramNoRoute
+    /// A datagram is handed over joined to the one before it.
+    case datagramsJoined
+    /// A watch ends with ENOMEM as it begins: the host has no room for it.
+    case watchNoMemory
+    /// A watch is ended by the kernel: datagrams come without `more`.
+    case watchEnded
+    /// A watch completes, and there is nothing.
+    case watchSpurious
+
     /// The clock is hours ahead all at once, as after SIGCONT.
     case clockJump
 
@@ -67,24 +87,29 @@ package enum Fault: Int, CaseIterable, Sendable {
     case pipesRanOut
     /// A SYN finds a backlog full, or arrivals stopped, and is sent again later.
     case synDropped
+    /// A datagram finds the queue of its socket full, or the network, and is dropped.
+    case datagramNoRoom
     /// A peer has said its last word without a FIN or a reset.
     case peerVanished
 
     /// The greatest probability in a mix; 0 for what is not drawn. What keeps whole listeners waiting stays rare, and what ends
     /// connections rarer still, so that most of them live.
-    var most: Double {
+    package var most: Double {
         switch self {
         case .cancelRace: 0.7
-        case .shortSend, .shortReceive, .shortSplice, .delayedCompletion, .reorderedCompletion, .resetLosesBytes, .staleCompletion: 0.5
-        case .receiveEnded, .acceptEnded, .submissionsLeft, .completionsLeft: 0.3
-        case .noPipe, .emptyReturn, .connectRefused: 0.2
+        case .shortSend, .shortReceive, .shortSplice, .delayedCompletion, .reorderedCompletion, .resetLosesBytes, .staleCompletion,
+            .datagramsJoined:
+            0.5
+        case .receiveEnded, .acceptEnded, .submissionsLeft, .completionsLeft, .watchEnded, .watchSpurious: 0.3
+        case .noPipe, .emptyReturn, .connectRefused, .datagramLost, .datagramDuplicated, .datagramReordered: 0.2
         case .receiveNoBuffers, .receiveNoMemory, .receiveInterrupted, .receiveAgain, .sendNoMemory, .sendInterrupted, .sendAgain,
             .transferInterrupted, .acceptNoDescriptor, .acceptNoMemory, .acceptAborted, .openNoDescriptor, .openNoMemory,
-            .connectNoMemory, .connectNoSourcePort, .slowConnect:
+            .connectNoMemory, .connectNoSourcePort, .slowConnect, .datagramDelayed, .datagramSendNoRoom, .datagramNoPort,
+            .datagramNoRoute, .watchNoMemory:
             0.1
-        case .connectionReset: 0.01
+        case .connectionReset, .datagramRefused: 0.01
         case .clockJump: 0.002
-        case .buffersRanOut, .descriptorsRanOut, .pipesRanOut, .synDropped, .peerVanished: 0
+        case .buffersRanOut, .descriptorsRanOut, .pipesRanOut, .synDropped, .datagramNoRoom, .peerVanished: 0
         }
     }
 }
@@ -93,6 +118,7 @@ package enum Fault: Int, CaseIterable, Sendable {
 package struct Faults: Sendable {
     private var probabilities = [Double](repeating: 0, count: Fault.allCases.count)
     package var slowConnectNanosecondsMax: UInt64 = 5_000_000_000
+    package var datagramDelayNanosecondsMax: UInt64 = 2_000_000_000
 
     package init() {}
 

@@ -18,6 +18,7 @@ extension SimulatedDriver {
         case .connect: connect(index, submission)
         case .send: armSend(index, submission)
         case .transfer: armTransfer(index, submission)
+        case .watch: armWatch(index, submission)
         case .cancel: cancel(submission.token, on: index)
         case .shutdownWrite: shutdownWrite(index)
         case .close, .closeWithReset: close(index, withReset: name == .closeWithReset)
@@ -144,10 +145,14 @@ extension SimulatedDriver {
         case .closed: break
         case .fresh: abandonConnect(index)
         case .listener: network.closeListener(Int(row.place))
+        case .datagramListener: network.closeDatagramSocket(Int(row.place))
+        case .datagramSocket:
+            network.closeDatagramSocket(Int(row.place))
+            addLatePerhaps(row)
         case .stream:
             network.close(row.place, withReset: withReset)
             // Only where the caller has closed the accepted socket is nothing left of its connection.
-            if row.isAccepted, network.random.chance(network.faults[.staleCompletion]) { addLate(row) }
+            if row.isAccepted { addLatePerhaps(row) }
         }
         retire(index)
     }
@@ -168,6 +173,7 @@ extension SimulatedDriver {
         case .closed: return
         case .listener: performAccepts(index)
         case .fresh: if row.output.state == .armed { performConnect(index) }
+        case .datagramListener, .datagramSocket: if row.input.state == .armed { performWatch(index) }
         case .stream:
             breakPerhaps(row)
             if row.input.state == .armed {

@@ -47,6 +47,13 @@ package final class SimulatedDriver: Driver {
     /// Bytes that transfers have delivered, and transfers that were cancelled with bytes on their way.
     package internal(set) var bytesTransferred: UInt64 = 0
     package internal(set) var transfersCancelledWithBytes = 0
+    /// Datagrams that were handed over and taken, by listeners and by sockets that are connected.
+    package internal(set) var datagramsTakenFromClients = 0
+    package internal(set) var datagramsTakenFromEndpoints = 0
+    package internal(set) var datagramsSentToClients = 0
+    package internal(set) var datagramsSentToEndpoints = 0
+    /// Told of each datagram to an endpoint, as it is sent.
+    package var onDatagramToEndpoint: ((SocketAddress) -> Void)?
     /// The most submissions and completions of one exchange: what a tick has asked for, and what it was given.
     package private(set) var submissionsMost = 0
     package private(set) var completionsMost = 0
@@ -86,11 +93,11 @@ package final class SimulatedDriver: Driver {
     enum BufferUse: UInt8, BitwiseCopyable { case none, received, sending }
 
     struct Socket: BitwiseCopyable {
-        enum Kind: UInt8, BitwiseCopyable { case closed, fresh, stream, listener }
+        enum Kind: UInt8, BitwiseCopyable { case closed, fresh, stream, listener, datagramListener, datagramSocket }
 
         var kind: Kind
         var generation: UInt32
-        /// The network's end or listener.
+        /// The network's end, listener or UDP socket.
         var place: UInt32
         var family: IPAddress.Family
         /// What a fresh stream was bound to.
@@ -110,8 +117,8 @@ package final class SimulatedDriver: Driver {
         var heldIn: UInt64
     }
 
-    /// An operation of a socket: `accept` or `receive` as input, `connect` or `send` as output; a `transfer` is the input of one and
-    /// the output of another.
+    /// An operation of a socket: `accept`, `receive` or `watch` as input, `connect` or `send` as output; a `transfer` is the input of
+    /// one and the output of another.
     struct Pending: BitwiseCopyable {
         enum State: UInt8, BitwiseCopyable {
             case none, armed
@@ -192,20 +199,24 @@ package final class SimulatedDriver: Driver {
         if !isCurrent(socket) { breach("setLiveness of a socket that is not open") }
     }
 
-    package func peerAddress(of socket: SocketID) -> SocketAddress? { end(of: socket)?.remote }
+    package func peerAddress(of socket: SocketID) -> SocketAddress? { addresses(of: socket)?.remote }
 
-    package func localAddress(of socket: SocketID) -> SocketAddress? { end(of: socket)?.local }
+    package func localAddress(of socket: SocketID) -> SocketAddress? { addresses(of: socket)?.local }
 
-    /// The end of a connection that lives.
-    private func end(of socket: SocketID) -> SimulatedNetwork.End? {
+    /// Those of a connection that lives, or of a UDP socket.
+    private func addresses(of socket: SocketID) -> (local: SocketAddress, remote: SocketAddress?)? {
         systemCalls &+= 1
         guard isCurrent(socket) else {
             breach("the address of a socket that is not open is asked for")
             return nil
         }
         let row = sockets[Int(socket.index)]
-        guard row.kind == .stream, !network.ends[Int(row.place)].isReset else { return nil }
-        return network.ends[Int(row.place)]
+        switch row.kind {
+        case .stream where !network.ends[Int(row.place)].isReset:
+            return (network.ends[Int(row.place)].local, network.ends[Int(row.place)].remote)
+        case .datagramListener, .datagramSocket: return network.datagramAddresses(Int(row.place))
+        default: return nil
+        }
     }
 
     package var restsReceives: Bool { settings.restsReceives }
@@ -262,7 +273,7 @@ package final class SimulatedDriver: Driver {
     /// One of two errnos that mean the same to a caller.
     func either(_ first: Int32, _ second: Int32) -> Int32 { network.random.below(2) == 0 ? first : second }
 
-    private func open(_ kind: Socket.Kind, place: UInt32, _ family: IPAddress.Family) -> Opened {
+    func open(_ kind: Socket.Kind, place: UInt32, _ family: IPAddress.Family) -> Opened {
         guard socketsOpen < descriptorLimit else {
             network.note(.descriptorsRanOut)
             return Opened(error: EMFILE)

@@ -22,6 +22,12 @@ package final class SimulatedNetwork {
         package var variesPipes = false
         package var peersMax = 2048
         package var socketsMax = 2048
+        /// Datagrams on their way or in a queue; and those in one queue.
+        package var datagramsMax = 4096
+        package var datagramQueueMax = 512
+        /// Ports of which UDP sockets that connect get one, each the next from one drawn by lot on: one that was closed is not used again
+        /// soon, since late replies would be its next owner's, which nobody could prevent.
+        package var datagramPorts = 32_768...60_999
         /// Time from an event to the notice of a peer, drawn from 0 to this.
         package var latencyNanosecondsMax: UInt64 = 0
 
@@ -79,9 +85,9 @@ package final class SimulatedNetwork {
     private var happened = [Int](repeating: 0, count: Fault.allCases.count)
     /// Virtual nanoseconds.
     package internal(set) var now: UInt64 = 1_000_000_000
-    /// Addresses whose SYNs vanish.
+    /// Addresses whose SYNs, and datagrams to them, vanish.
     package var blackHoles: Set<SocketAddress> = []
-    /// Addresses without a route: connects end with EHOSTUNREACH.
+    /// Addresses without a route: connects, and datagrams by ICMP, are answered with EHOSTUNREACH.
     package var unreachable: Set<SocketAddress> = []
     /// Connections that can be made from one address to one address and port; nil for any number.
     package var portsPerSource: Int?
@@ -89,6 +95,8 @@ package final class SimulatedNetwork {
     package var foreignAddresses: Set<IPAddress> = []
     /// Addresses that can't be listened on, each with the errno.
     package var bindErrors: [SocketAddress: Int32] = [:]
+    /// The same for UDP.
+    package var datagramBindErrors: [SocketAddress: Int32] = [:]
 
     var ends: FixedTable<End>
     private var stamps: FixedTable<UInt32>
@@ -108,6 +116,11 @@ package final class SimulatedNetwork {
     var saidHeaders: [Int: [UInt8]] = [:]
     static let headerMax = 128
 
+    var datagrams: SimulatedDatagrams
+    var datagramPeers: [SimulatedDatagramPeer] = []
+    /// Told of each datagram that a peer has heard: the peer, the client that it says it is of, and its number.
+    package var onDatagramHeard: ((Int, UInt32, UInt32) -> Void)?
+
     private var readyRing: FixedTable<UInt32>
     private var readyMarks: FixedTable<Bool>
     private var readyHead = 0
@@ -123,6 +136,7 @@ package final class SimulatedNetwork {
         arena = [UInt8](repeating: 0, count: settings.connectionsMax * 2 * settings.pipeBytes)
         events = EventQueue(reserving: settings.connectionsMax * 4 + 1024)
         peers = FixedTable(zeroedCapacity: settings.peersMax)
+        datagrams = SimulatedDatagrams(capacity: settings.datagramsMax)
         readyRing = FixedTable(zeroedCapacity: settings.socketsMax)
         readyMarks = FixedTable(zeroedCapacity: settings.socketsMax)
     }
@@ -156,6 +170,8 @@ package final class SimulatedNetwork {
                 if stamps[Int(event.index / 2)] == event.stamp { connectArrived(event.index) }
             case .peerStepped: stepPeer(event.index)
             case .serverAccepted: serverAccepts(Int(event.index))
+            case .datagramArrived: datagramArrived(event.index)
+            case .datagramPeerStepped: stepDatagramPeer(Int(event.index))
             }
         }
     }

@@ -27,7 +27,7 @@ enum EngineKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
 final class EngineUnderTest {
     let kind: EngineKind
     let driver: any Driver
-    private let network: SimulatedNetwork?
+    let network: SimulatedNetwork?
     private var submissions = SubmissionQueue(capacity: Limits.submissionsMax)
     private var completions: CompletionQueue
     /// Completions that nobody has asked for yet.

@@ -109,19 +109,19 @@ enum FreshAddress {
     }
 }
 
-private func openSocket(_ family: IPAddress.Family) throws(PosixError) -> Int32 {
+func openSocket(_ family: IPAddress.Family, _ type: __socket_type = SOCK_STREAM) throws(PosixError) -> Int32 {
     let domain = family == .ipv4 ? AF_INET : AF_INET6
-    let descriptor = socket(domain, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    let descriptor = socket(domain, Int32(type.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw PosixError(call: "socket", errno: errno) }
     return descriptor
 }
 
-private func setOption(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
+func setOption(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
     var value = value
     unsafe setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
 }
 
-private func withSocketAddress(_ address: SocketAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+func withSocketAddress(_ address: SocketAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
     switch address.address.family {
     case .ipv4:
         var value = sockaddr_in()

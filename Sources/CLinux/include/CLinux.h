@@ -41,3 +41,13 @@ long splice(int source, long *_Nullable sourceOffset, int destination, long *_Nu
 enum { RINGWAY_SPLICE_F_MOVE = 1, RINGWAY_SPLICE_F_NONBLOCK = 2, RINGWAY_F_SETPIPE_SZ = 1031 };
 #include <pthread.h>
 int pthread_setname_np(pthread_t thread, const char *_Nonnull name);
+
+// recvmmsg(2) and sendmmsg(2), whose struct mmsghdr exists only under _GNU_SOURCE as well: this is the same. Both return the number of
+// messages, or -1 with errno.
+struct ringway_message {
+    struct msghdr header;
+    unsigned length;
+};
+int ringway_receive_messages(int descriptor, struct ringway_message *_Nonnull messages, unsigned count, int flags);
+int ringway_send_messages(int descriptor, struct ringway_message *_Nonnull messages, unsigned count, int flags);
+enum { RINGWAY_UDP_SEGMENT = 103, RINGWAY_UDP_GRO = 104 };

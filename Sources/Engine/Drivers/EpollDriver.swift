@@ -45,13 +45,14 @@ package final class EpollDriver: Driver {
         var isEnding: Bool
         var isListener: Bool
         var receiveArmed: Bool
+        var watchArmed: Bool
         var acceptArmed: Bool
         var acceptsMany: Bool
         var connecting: Bool
         var sending: Bool
         var sendBuffer: BufferID
         var sendBufferCount: UInt16
-        var receiveToken: OperationToken  // or the accept's: a socket has one of the two
+        var receiveToken: OperationToken  // or the accept's, or the watch's: a socket has one of the three
         var sendToken: OperationToken  // or the connect's
     }
 
@@ -112,6 +113,14 @@ package final class EpollDriver: Driver {
     @discardableResult
     package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { began(sockets.acceptQueued(listener)) }
+    package func openDatagramListener(_ address: SocketAddress) -> Opened { began(sockets.openDatagramListener(address)) }
+    package func openDatagramSocket(to peer: SocketAddress, from source: IPAddress?) -> Opened {
+        began(sockets.openDatagramSocket(to: peer, from: source))
+    }
+    package func receiveDatagrams(_ socket: SocketID, into batch: DatagramBatch, most: Int) -> Int {
+        sockets.receiveDatagrams(socket, into: batch, most: most)
+    }
+    package func sendDatagrams(_ socket: SocketID, from batch: DatagramBatch) -> Int32 { sockets.sendDatagrams(socket, from: batch) }
 
     /// Takes over a connected non-blocking descriptor that somebody else opened; for tests.
     package func adopt(descriptor: Int32) -> Opened { began(sockets.adopt(descriptor)) }
@@ -124,7 +133,8 @@ package final class EpollDriver: Driver {
             generation: opened.socket.generation, nextReady: states[index].isInReadyList ? states[index].nextReady : Self.noSocket,
             isRegistered: false, isInReadyList: states[index].isInReadyList, isReadable: false, isWritable: true, isEnding: false,
             isListener: isListener,
-            receiveArmed: false, acceptArmed: false, acceptsMany: false, connecting: false, sending: false, sendBuffer: .none,
+            receiveArmed: false, watchArmed: false, acceptArmed: false, acceptsMany: false,
+            connecting: false, sending: false, sendBuffer: .none,
             sendBufferCount: 0, receiveToken: .discarded, sendToken: .discarded)
         return opened
     }
@@ -225,6 +235,10 @@ package final class EpollDriver: Driver {
             }
             worked = 1
         }
+        if state.watchArmed, state.isReadable {
+            states[Int(index)].isReadable = false
+            completions.append(Completion(token: state.receiveToken, result: 1, more: true))
+        }
         if state.acceptArmed, state.isReadable {
             acceptBurst(socket, &completions)
             worked = 1
@@ -276,6 +290,14 @@ package final class EpollDriver: Driver {
             states[index].receiveArmed = true
             states[index].receiveToken = submission.token
             if states[index].isReadable { appendReady(submission.socket.index) }
+        case .watch:
+            precondition(!states[index].watchArmed, "two watches on one socket")
+            // Not for room: each datagram that has left would be an event.
+            let interest = EPOLLIN.rawValue | EPOLLET.rawValue
+            guard register(descriptor, submission.socket, for: submission.token, &completions, interest: interest) else { return }
+            states[index].watchArmed = true
+            states[index].receiveToken = submission.token
+            if states[index].isReadable { appendReady(submission.socket.index) }
         case .send:
             precondition(!states[index].sending, "two sends on one socket")
             if let completion = trySend(descriptor, submission) {
@@ -300,7 +322,8 @@ package final class EpollDriver: Driver {
         case .close, .closeWithReset:
             let state = states[index]
             precondition(
-                !state.receiveArmed && !state.acceptArmed && !state.connecting && !state.sending && transfers.isIdle(descriptor),
+                !state.receiveArmed && !state.watchArmed && !state.acceptArmed && !state.connecting && !state.sending
+                    && transfers.isIdle(descriptor),
                 "close with an operation pending")
             if submission.operation == .closeWithReset { sockets.setLingerZero(descriptor) }
             _ = sockets.release(submission.socket)
@@ -313,11 +336,12 @@ package final class EpollDriver: Driver {
 
     /// Puts a socket into the epoll set, once. False when the host has no room for it (ENOSPC by fs.epoll.max_user_watches, or
     /// ENOMEM): then the operation has completed with ENOMEM, as for any other want of memory.
-    private func register(_ descriptor: Int32, _ socket: SocketID, for token: OperationToken, _ completions: inout CompletionQueue) -> Bool
-    {
+    private func register(
+        _ descriptor: Int32, _ socket: SocketID, for token: OperationToken, _ completions: inout CompletionQueue,
+        interest: UInt32 = streamInterest
+    ) -> Bool {
         guard !states[Int(socket.index)].isRegistered else { return true }
         sockets.systemCalls &+= 1
-        let interest = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLPRI.rawValue | EPOLLET.rawValue
         var event = unsafe epoll_event(events: interest, data: epoll_data_t(u64: UInt64(socket.generation) << 32 | UInt64(socket.index)))
         let result = unsafe epoll_ctl(epoll.rawValue, EPOLL_CTL_ADD, descriptor, &event)
         guard result == 0 else {
@@ -328,6 +352,9 @@ package final class EpollDriver: Driver {
         states[Int(socket.index)].isRegistered = true
         return true
     }
+
+    private static let streamInterest =
+        EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLPRI.rawValue | EPOLLET.rawValue
 
     private func begin(_ submission: Submission, _ descriptor: Int32, _ completions: inout CompletionQueue) {
         guard let destination = sockets.descriptor(of: submission.destination) else {
@@ -365,8 +392,9 @@ package final class EpollDriver: Driver {
 
     private func cancel(_ token: OperationToken, _ index: Int, _ completions: inout CompletionQueue) {
         let state = states[index]
-        if state.receiveArmed || state.acceptArmed, state.receiveToken == token {
+        if state.receiveArmed || state.watchArmed || state.acceptArmed, state.receiveToken == token {
             states[index].receiveArmed = false
+            states[index].watchArmed = false
             states[index].acceptArmed = false
         } else if state.sending || state.connecting, state.sendToken == token {
             states[index].sending = false

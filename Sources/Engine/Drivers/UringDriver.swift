@@ -182,6 +182,14 @@ package final class UringDriver: Driver {
     @discardableResult
     package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { sockets.acceptQueued(listener) }
+    package func openDatagramListener(_ address: SocketAddress) -> Opened { sockets.openDatagramListener(address) }
+    package func openDatagramSocket(to peer: SocketAddress, from source: IPAddress?) -> Opened {
+        sockets.openDatagramSocket(to: peer, from: source)
+    }
+    package func receiveDatagrams(_ socket: SocketID, into batch: DatagramBatch, most: Int) -> Int {
+        sockets.receiveDatagrams(socket, into: batch, most: most)
+    }
+    package func sendDatagrams(_ socket: SocketID, from batch: DatagramBatch) -> Int32 { sockets.sendDatagrams(socket, from: batch) }
 
     /// Takes over a connected descriptor that somebody else opened; for tests and the self-test.
     package func adopt(descriptor: Int32) -> Opened { sockets.adopt(descriptor) }
@@ -254,9 +262,7 @@ package final class UringDriver: Driver {
             return transfers.makeReady(source)
         }
         let (entry, _) = unsafe nextSubmission()
-        unsafe io_uring_prep_cancel64(entry, Self.pollToken(source).rawValue, 0)
-        unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
-        unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
+        unsafe prepareCancel(entry, of: Self.pollToken(source))
     }
 
     /// A ring's poll always ends for POLLRDHUP, too (IO_POLL_UNMASK), so it can't wait for room in a socket whose peer has sent
@@ -394,6 +400,8 @@ package final class UringDriver: Driver {
             }
         case .receive:
             unsafe prepareReceive(entry, descriptor)
+        case .watch:
+            unsafe io_uring_prep_poll_multishot(entry, descriptor, UInt32(POLLIN))
         case .send:
             if submission.bufferCount == 1 {
                 let record = buffers[submission.buffer]
@@ -405,14 +413,18 @@ package final class UringDriver: Driver {
                 unsafe io_uring_prep_sendmsg(entry, descriptor, &scratch.pointee.message, UInt32(MSG_NOSIGNAL))
             }
         case .cancel:
-            let target = mark(submission.token, on: submission.socket)
-            unsafe io_uring_prep_cancel64(entry, target.rawValue, 0)
-            unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
-            unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
+            unsafe prepareCancel(entry, of: mark(submission.token, on: submission.socket))
             return
         case .transfer, .shutdownWrite, .close, .closeWithReset: preconditionFailure("handled above")
         }
         unsafe entry.pointee.user_data = mark(submission.token, on: submission.socket).rawValue
+    }
+
+    /// What it cancels tells of itself.
+    private func prepareCancel(_ entry: UnsafeMutablePointer<io_uring_sqe>, of token: OperationToken) {
+        unsafe io_uring_prep_cancel64(entry, token.rawValue, 0)
+        unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
+        unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
     }
 
     private func prepareReceive(_ entry: UnsafeMutablePointer<io_uring_sqe>, _ descriptor: Int32) {
@@ -439,9 +451,7 @@ package final class UringDriver: Driver {
         guard resting[index].isPending, resting[index].token == submission.token else { return false }
         resting[index].cancel()
         let (entry, _) = unsafe nextSubmission()
-        unsafe io_uring_prep_cancel64(entry, Self.restToken(Int32(bitPattern: submission.socket.index)).rawValue, 0)
-        unsafe entry.pointee.flags |= UInt8(RINGWAY_SQE_CQE_SKIP_SUCCESS)
-        unsafe entry.pointee.user_data = OperationToken.discarded.rawValue
+        unsafe prepareCancel(entry, of: Self.restToken(Int32(bitPattern: submission.socket.index)))
         return true
     }
 

@@ -10,6 +10,8 @@ struct KernelSockets: ~Copyable {
         var generation: UInt32
         var isOpen: Bool
         var isListener: Bool
+        /// Datagrams go out one by one: joined ones were refused.
+        var isUnjoined: Bool
     }
 
     private var rows: FixedTable<Row>
@@ -35,6 +37,10 @@ struct KernelSockets: ~Copyable {
         descriptor(of: socket) != nil && rows[Int(socket.index)].isListener
     }
 
+    func isUnjoined(_ socket: SocketID) -> Bool { rows[Int(socket.index)].isUnjoined }
+
+    mutating func setUnjoined(_ socket: SocketID) { rows[Int(socket.index)].isUnjoined = true }
+
     /// Takes over an open descriptor. One beyond the table is closed: as if there were no more descriptors (EMFILE).
     mutating func adopt(_ descriptor: Int32, isListener: Bool = false) -> Opened {
         guard descriptor < Int32(rows.capacity) else {
@@ -46,6 +52,7 @@ struct KernelSockets: ~Copyable {
         rows[index].generation &+= 1
         rows[index].isOpen = true
         rows[index].isListener = isListener
+        rows[index].isUnjoined = false
         return Opened(socket: SocketID(index: UInt32(bitPattern: descriptor), generation: rows[index].generation))
     }
 
@@ -57,7 +64,7 @@ struct KernelSockets: ~Copyable {
     }
 
     mutating func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
-        let descriptor = openSocket(address.address.family)
+        let descriptor = openSocket(address.address.family, SOCK_STREAM)
         guard descriptor >= 0 else { return Opened(error: errno) }
         var failure: Int32 = 0
         func check(_ result: Int32) { if result != 0, failure == 0 { failure = errno } }
@@ -77,7 +84,7 @@ struct KernelSockets: ~Copyable {
     }
 
     mutating func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened {
-        let descriptor = openSocket(family)
+        let descriptor = openSocket(family, SOCK_STREAM)
         guard descriptor >= 0 else { return Opened(error: errno) }
         _ = set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         // The handshake's last ACK waits for the first bytes, and goes with them.
@@ -94,7 +101,7 @@ struct KernelSockets: ~Copyable {
 
     /// Binds to an address without a port. Without the option bind(2) would take a port that no other socket has, whatever it is
     /// connected to: 28,000 connections for an address, and not for each endpoint. IPv6 sockets heed it just as well.
-    private mutating func bindSource(_ descriptor: Int32, _ source: IPAddress) -> Int32 {
+    mutating func bindSource(_ descriptor: Int32, _ source: IPAddress) -> Int32 {
         _ = set(descriptor, Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, 1)
         systemCalls &+= 1
         return unsafe withKernelAddress(of: source) { unsafe bind(descriptor, $0, $1) } == 0 ? 0 : errno
@@ -217,13 +224,13 @@ struct KernelSockets: ~Copyable {
         _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
     }
 
-    private mutating func openSocket(_ family: IPAddress.Family) -> Int32 {
+    mutating func openSocket(_ family: IPAddress.Family, _ type: __socket_type) -> Int32 {
         systemCalls &+= 1
         let domain = family == .ipv4 ? AF_INET : AF_INET6
-        return socket(domain, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        return socket(domain, Int32(type.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
     }
 
-    private mutating func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) -> Int32 {
+    mutating func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) -> Int32 {
         systemCalls &+= 1
         var value = value
         return unsafe setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
