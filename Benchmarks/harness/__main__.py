@@ -27,8 +27,10 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="Scripts/bench", description="Measures Ringway beside its peers on loopback, in network namespaces of its own, round by round.",
         epilog="A run of everything (no scenario, no --target, no --quick) also writes Benchmarks/REPORT.md and README's table.")
-    parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", help=f"what to measure (default: all but {scenarios.ON_REQUEST[0]}): {', '.join(scenarios.ALL)}")
-    parser.add_argument("--quick", action="store_true", help="three rounds of a second: a look, not a measurement (about twelve minutes)")
+    parser.add_argument(
+        "scenarios", metavar="SCENARIO", nargs="*",
+        help=f"what to measure (default: all but {scenarios.ON_REQUEST[0]}): {', '.join(scenarios.ALL)}")
+    parser.add_argument("--quick", action="store_true", help="three rounds of a second: a look, not a measurement (about fourteen minutes)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds; each target is played once in each (default 5)")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of one play (default 3)")
     parser.add_argument(
@@ -110,7 +112,7 @@ def _document(bench, given):
         "machine": machine.describe(ROOT),
         "versions": versions,
         "left_out": bench.left_out,
-        "configurations": bench.configurations(),
+        "configurations": bench.configurations,
         "scenarios": [],
     }
 

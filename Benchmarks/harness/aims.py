@@ -1,4 +1,4 @@
-"""What Ringway's TCP path is to reach: the aims in one list, and what a run says about each."""
+"""What Ringway is to reach: the aims in one list, and what a run says about each."""
 
 from collections import namedtuple
 
@@ -12,6 +12,7 @@ Aim = namedtuple("Aim", "subject engine scenario figure over most least hoped", 
 
 URING, EPOLL = "ringway-io_uring", "ringway-epoll"
 CPU, CPU_BULK, RATE = "cpu_microseconds_per_operation", "cpu_seconds_per_gigabyte", "operations_per_second"
+MEGABYTES = "megabytes_per_cpu_second"
 
 
 def _both(subject, scenario, figure, uring, epoll, over=None, hoped=None):
@@ -40,6 +41,13 @@ def _listed():
     yield from _both("failed when a backend dies", "failure", "failed", 0, 0)
     yield Aim("system calls per request", URING, "keepalive c=64 64 B", "system_calls_per_operation", most=0.3)
     yield from _both("allocations per request", "keepalive c=64 64 B", "allocations_per_operation", 0, 0)
+    yield from _both("CPU per UDP request over nginx's", "udp 64 B", CPU, 0.92, 0.92, "nginx")
+    yield from _both("CPU per UDP request over the C loop's", "udp 64 B", CPU, 1.05, 1.05, "reference-udp")
+    for engine in (URING, EPOLL):
+        yield Aim("UDP MB per CPU second over nginx's", engine, "udp bulk joined", MEGABYTES, "nginx", least=3.0)
+        for way in ("single", "apart"):
+            yield Aim("UDP MB per CPU second over nginx's", engine, f"udp bulk {way}", MEGABYTES, "nginx")
+    yield from _both("datagrams lost more than direct", "udp half rate", "loss_over_direct", 0.0001, 0.0001)
 
 
 AIMS = list(_listed())

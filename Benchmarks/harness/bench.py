@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 
+import datagrams
 import figures
 import machine
 import targets as all_of
@@ -28,11 +29,14 @@ class Bench:
         self.seconds = seconds
         self.quick = quick
         self.idle_wait = idle_wait
-        self.clients = Clients(processes, tools.load)
+        self.clients = Clients(processes, tools)
         self.tools = tools
         self.results = []
         self.left_out = {}
+        #: How each target was started.
+        self.configurations = {}
         self._chosen = chosen
+        self._common = self._nat = None
         self._folder = folder
         self._fresh = 0
         #: What is measured, and what of it takes requests: the others are for bulk only.
@@ -40,45 +44,70 @@ class Bench:
         self.targets = []
         #: The same and `direct`, which checks the client even where it is not asked for.
         self.all_targets = []
-        self._backends = {}
 
     def start(self):
         """Starts backends and every target that can run here; says which can't."""
-        common, nat = self._places()
+        self._common, self._nat = self._places()
         for index, kind in enumerate(all_of.ALL):
-            asked = not self._chosen or kind.name in self._chosen
-            if not asked and kind is not all_of.Direct:
-                continue
-            place = nat if kind is all_of.KernelNAT else common
-            reason = kind.missing(self.tools)
-            if place is None:
-                reason = "no network namespace can be made here"
-            if reason is None:
-                target = kind(place, FIRST_PORT + index, BACKEND_PORTS)
-                try:
-                    target.start()
-                except Failure as failure:
-                    reason = str(failure)
-                    with contextlib.suppress(Failure):
-                        target.stop()
-            if reason is None:
+            if self._is_asked_for(kind) or kind is all_of.Direct:
+                target = self._started(kind, FIRST_PORT + index, BACKEND_PORTS)
+                if target is None:
+                    continue
                 self.all_targets.append(target)
-                if asked:
+                if self._is_asked_for(kind):
                     self.played.append(target)
                     if target.takes_requests:
                         self.targets.append(target)
-            else:
-                self.left_out[kind.name] = reason
-                print(f"without {kind.title}: {reason}", file=sys.stderr)
         if not self.played:
             raise Failure("no target runs here")
+
+    def _is_asked_for(self, kind):
+        return not self._chosen or kind.name.removesuffix("-udp") in self._chosen
+
+    def _started(self, kind, port, backends, instance=""):
+        """A target, started; None where it can't run here, which is said."""
+        place = self._nat if issubclass(kind, all_of.KernelNAT) else self._common
+        reason = kind.missing(self.tools) if place else "no network namespace can be made here"
+        if reason is None:
+            target = kind(place, port, backends, instance)
+            try:
+                target.start()
+                if target.process:
+                    self.configurations[kind.name.removesuffix("-udp") + instance] = self._shown(target)
+                return target
+            except Failure as failure:
+                reason = str(failure)
+                with contextlib.suppress(Failure):
+                    target.stop()
+        self.left_out[kind.name.removesuffix("-udp") + instance] = reason
+        print(f"without {kind.title}{f' ({instance[1:]})' if instance else ''}: {reason}", file=sys.stderr)
+        return None
+
+    def _shown(self, target):
+        words = target.process.args[len(enter(target.place.namespace)):]
+        return " ".join(os.path.basename(word) if index == 0 else word.replace(self._folder, "FOLDER") for index, word in enumerate(words))
+
+    @contextlib.contextmanager
+    def datagram_targets(self):
+        """What is asked for of the targets for UDP, and the servers behind them, for as long as the scenario lasts."""
+        with contextlib.ExitStack() as running:
+            for place in {self._common, self._nat} - {None}:
+                running.callback(self.processes.stop, datagrams.start_echo(place))
+            started = []
+            for index, kind in enumerate(datagrams.ALL):
+                if self._is_asked_for(kind):
+                    target = self._started(kind, datagrams.FIRST_PORT + index, datagrams.ECHO_PORTS, "-udp")
+                    if target:
+                        running.callback(target.stop)
+                        started.append(target)
+            yield started
 
     def _places(self):
         def place(folder, namespace):
             path = os.path.join(self._folder, folder)
             os.makedirs(path, exist_ok=True)
             made = Place(self.processes, path, namespace, self.tools)
-            self._backends[made] = made.start_backend("backend", BACKEND_PORTS)
+            made.backends["tcp"] = made.start_backend("backend", BACKEND_PORTS)
             return made
 
         try:
@@ -155,7 +184,7 @@ class Bench:
     def _play(self, target, turn, play, with_cpu):
         if all_of.stopped(target):
             raise Failure(f"it has ended: {last_words(target.process)}")
-        backend = self._backends[target.place]
+        backend = target.place.backends[target.protocol]
         counters = target.counters()
         time_spent = machine.CPUTime(target.pids())
         backend_time = machine.CPUTime([backend.pid])
@@ -215,10 +244,3 @@ class Bench:
             if command and (not self._chosen or kind.name in self._chosen):
                 versions["ringway" if kind.is_ours else kind.name] = machine.version(command)
         return versions
-
-    def configurations(self):
-        """How each target was started."""
-        return {
-            target.name: " ".join(os.path.basename(word) if index == 0 else word.replace(self._folder, "FOLDER")
-                                  for index, word in enumerate(target.process.args[len(enter(target.place.namespace)):]))
-            for target in self.played if target.process}

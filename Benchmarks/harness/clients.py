@@ -14,9 +14,10 @@ from targets import BULK_BACKEND
 
 
 class Clients:
-    def __init__(self, processes, load_tool):
+    def __init__(self, processes, tools):
         self._processes = processes
-        self._load = load_tool
+        self._load = tools.load
+        self._datagrams = tools.datagrams
         self.commands = {}
 
     def wrk(self, target, connections, seconds, path, new_connections=False, threads=1):
@@ -151,6 +152,37 @@ class Clients:
         done = float(rate.group(2)) * seconds
         return {"operations": done, "seconds": seconds, "errors": errors, "client_cpu_seconds": cpu}
 
+    def datagrams_closed(self, target, sockets, seconds):
+        """Closed loop over UDP: on each socket the next request after the last one's answer, or a second without."""
+        found, cpu = self._run_datagrams("closed", target, [sockets, f"{seconds:g}"], seconds)
+        return {
+            "operations": found["answered"], "seconds": found["seconds"], "errors": _wrong(found, "lost"), "client_cpu_seconds": cpu}
+
+    def datagrams_rate(self, target, sockets, seconds, rate):
+        """Open loop over UDP: what has found no answer at the end is lost."""
+        found, cpu = self._run_datagrams("rate", target, [sockets, f"{seconds:g}", f"{rate:.0f}"], seconds)
+        return {
+            "operations": found["answered"], "seconds": found["seconds"], "errors": _wrong(found), "client_cpu_seconds": cpu,
+            "loss_share": found["lost"] / found["sent"], "latency_p50_microseconds": found["latency_microseconds"]["p50"],
+            "latency_p99_microseconds": found["latency_microseconds"]["p99"]}
+
+    def datagrams_bulk(self, target, seconds, joined, apart=False):
+        """Datagrams one way, taken by the client itself behind the target; what arrived is what counts.
+
+        - joined: whether they are sent many at once (UDP_SEGMENT).
+        - apart: whether they are taken one by one (without UDP_GRO).
+        """
+        words = [BULK_BACKEND, f"{seconds:g}", "joined" if joined else "single", *(["apart"] if apart else [])]
+        found, cpu = self._run_datagrams("bulk", target, words, seconds, target.bulk_port)
+        return {
+            "operations": found["datagrams"], "bytes": found["bytes"], "seconds": found["seconds"], "errors": _wrong(found),
+            "client_cpu_seconds": cpu, "loss_share": found["lost"] / found["sent"]}
+
+    def _run_datagrams(self, command, target, words, seconds, port=None):
+        output, cpu = self._run(
+            f"datagrams {command}", target, [self._datagrams, command, str(port or target.port), *map(str, words)], seconds)
+        return json.loads(output), cpu
+
     def _iperf3_command(self, target, streams, seconds, reverse, bitrate):
         return [
             need("iperf3"), "-c", "127.0.0.1", "-p", str(target.bulk_port), "-t", f"{seconds:g}", "-P", str(streams), "-J",
@@ -175,3 +207,8 @@ class Clients:
     def _remember(self, name, command):
         shown = " ".join(word.rsplit("/", 1)[-1] if index == 0 else word for index, word in enumerate(command))
         self.commands.setdefault(name, []).append(shown)
+
+
+def _wrong(found, *more):
+    """What went wrong with datagrams: those that came twice, or cut, or to another; those that were refused."""
+    return {kind: found[kind] for kind in ("twice", "foreign", "refused", *more) if found[kind]}

@@ -153,26 +153,27 @@ def enter(namespace):
     return namespace.command() if namespace else []
 
 
-def wait_until_open(port, process, namespace, processes, timeout=20):
+def wait_until_open(port, process, namespace, processes, timeout=20, protocol="tcp"):
     """Waits until something listens on a port of 127.0.0.1 there; /proc names listeners without a connection made."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise Failure(f"it ended with {process.returncode}: {last_words(process)}")
-        if is_listening(port, process.pid):
+        if is_listening(port, process.pid, protocol):
             return
         time.sleep(0.02)
-    raise Failure(f"nothing listens on port {port} after {timeout} s: {last_words(process)}")
+    raise Failure(f"nothing listens on {protocol.upper()} port {port} after {timeout} s: {last_words(process)}")
 
 
-def is_listening(port, pid):
+def is_listening(port, pid, protocol="tcp"):
     """Reads the table of the namespace that the process lives in."""
     try:
-        with open(f"/proc/{pid}/net/tcp") as file:
-            rows = file.readlines()[1:]
+        with open(f"/proc/{pid}/net/{protocol}") as file:
+            rows = [line.split() for line in file.readlines()[1:]]
     except OSError:
         return False
-    return any(row.split()[3] == "0A" and int(row.split()[1].split(":")[1], 16) == port for row in rows)
+    state = "0A" if protocol == "tcp" else "07"  # listening; not connected
+    return any(row[3] == state and int(row[1].split(":")[1], 16) == port for row in rows)
 
 
 def ask_socket(path, request_path):

@@ -12,6 +12,7 @@ COLUMNS = [
     ("bytes_per_second", "GB/s", "{:.2f}", 1e-9),
     ("cpu_microseconds_per_operation", "CPU us/request", "{:.2f}", 1),
     ("cpu_seconds_per_gigabyte", "CPU s/GB", "{:.3f}", 1),
+    ("megabytes_per_cpu_second", "MB/CPU s", "{:,.0f}", 1),
     ("machine_cpu_microseconds_per_operation", "machine us/request", "{:.1f}", 1),
     ("machine_cpu_seconds_per_gigabyte", "machine s/GB", "{:.2f}", 1),
     ("latency_p50_microseconds", "p50 us", "{:,.0f}", 1),
@@ -27,6 +28,7 @@ COLUMNS = [
     ("change_p50_milliseconds", "p50 ms", "{:.1f}", 1),
     ("change_maximum_milliseconds", "max ms", "{:.1f}", 1),
     ("failed", "failed", "{:.0f}", 1),
+    ("loss_share", "lost", "{:.3%}", 1),
     ("recovery_seconds", "last failure after s", "{:.1f}", 1),
     ("system_calls_per_operation", "syscalls/request", "{:.2f}", 1),
     ("allocations_per_operation", "allocs/request", "{:.3f}", 1),
@@ -41,13 +43,13 @@ COLUMNS = [
 #: share them, and throughput is bound by all three together.
 LEADS = [
     "failed", "change_p50_milliseconds", "memory_bytes_per_connection", "beside_bulk_p99_over_alone", "cpu_seconds_per_gigabyte",
-    "latency_p99_microseconds", "cpu_microseconds_per_operation"]
+    "loss_share", "latency_p99_microseconds", "cpu_microseconds_per_operation"]
 
 #: What "where we lose" compares.
 COMPARED = [
     "cpu_microseconds_per_operation", "cpu_seconds_per_gigabyte", "machine_cpu_microseconds_per_operation", "machine_cpu_seconds_per_gigabyte",
     "operations_per_second", "bytes_per_second", "latency_p50_microseconds", "latency_p99_microseconds", "latency_p99_9_microseconds",
-    "memory_bytes_per_connection", "kernel_memory_own_bytes_per_connection", "change_p50_milliseconds", "failed"]
+    "memory_bytes_per_connection", "kernel_memory_own_bytes_per_connection", "change_p50_milliseconds", "failed", "loss_share"]
 
 #: The table at the top: scenario, figure, heading. Of several with one figure the first that was measured.
 HEADLINE = [
@@ -57,6 +59,7 @@ HEADLINE = [
     ("latency 50%", "latency_p99_microseconds", "p99 us at half load"),
     ("latency 30%", "latency_p99_microseconds", "p99 us at 30 % load"),
     ("idle", "memory_bytes_per_connection", "user bytes per idle connection"),
+    ("udp 64 B", "cpu_microseconds_per_operation", "CPU us per UDP request"),
     ("failure", "failed", "failed when a backend dies"),
     ("change", "change_p50_milliseconds", "ms from file to endpoint"),
 ]
@@ -99,17 +102,19 @@ def rows(scenario):
     present = [
         figure for figure, *_ in COLUMNS if figure not in hidden and any(figure in target["spread"] for target in scenario["targets"])]
     led_by = lead(scenario)
-    others = [name for name in ("haproxy", "direct") if led_by and any(target["name"] == name for target in scenario["targets"])]
-    compared = {"haproxy": led_by}
-    # `direct` has no balancer, so no CPU time of one: throughput is what it can be compared by.
-    for figure in (led_by, "operations_per_second", "bytes_per_second"):
-        if any(figure in target["ratios"].get("direct", {}) for target in scenario["targets"]):
-            compared["direct"] = figure
-            break
-    heads = [f"{_FORMATS[compared[name]][0]} / {name}" for name in others if compared.get(name)]
+    names = [target["name"] for target in scenario["targets"]]
+    # HAProxy has no UDP. `direct` has no balancer, so no CPU time of one: throughput is what it can be compared by.
+    compared = {}
+    for other, by in (
+            ("haproxy" if "haproxy" in names else "nginx", [led_by]), ("direct", [led_by, "operations_per_second", "bytes_per_second"])):
+        for figure in by:
+            if led_by and any(figure in target["ratios"].get(other, {}) for target in scenario["targets"]):
+                compared[other] = figure
+                break
+    heads = [f"{_FORMATS[figure][0]} / {name}" for name, figure in compared.items()]
     table = [["", *heads, *[_FORMATS[figure][0] for figure in present], "errors"]]
     for target in scenario["targets"]:
-        ratios = [ratio(target, name, compared[name]) for name in others if compared.get(name)]
+        ratios = [ratio(target, name, figure) for name, figure in compared.items()]
         table.append([target["title"], *ratios, *[cell(target, figure) for figure in present], errors(target)])
     return table
 
@@ -224,7 +229,7 @@ def to_markdown(document, plot_names):
         "## Headline",
         headline(document),
         "## Aims",
-        "What the TCP path is to reach. The median decides; a ratio is that of the pairs.",
+        "What Ringway is to reach. The median decides; a ratio is that of the pairs.",
         _markdown_table(aims.rows(checked)),
         aims.left_out(checked),
         "## Where we lose",

@@ -27,6 +27,8 @@ CHANGE_PORTS = [9021, 9022]
 FAIRNESS_RATE = 1000
 FAIRNESS_BITRATE = 2_000_000_000
 FAILURE_RATE = 400
+#: Clients of `udp`: sessions of a balancer.
+UDP_SOCKETS = 64
 
 
 def calibrate(bench):
@@ -339,9 +341,62 @@ def steering(bench):
         bench.measure("steering ringway", f"Ringway with {cpus} workers, a connection for each request, steered from outside", play_team, teams)
 
 
+def udp(bench):
+    """Datagrams: requests that are answered, many one way, and what is lost of a steady rate."""
+    with bench.datagram_targets() as played:
+        asked = bench.measure(
+            "udp 64 B", f"UDP: requests of 64 B, one at a time on each of {UDP_SOCKETS} sockets",
+            lambda target, turn: bench.clients.datagrams_closed(target, UDP_SOCKETS, bench.seconds), played)
+        for name, how, joined, apart in (
+                ("joined", "54 at once (UDP_SEGMENT)", True, False), ("single", "sent one by one", False, False),
+                ("apart", "54 at once, taken one by one (without UDP_GRO)", True, True)):
+            def play(target, turn, joined=joined, apart=apart):
+                with machine.apart(target.pids()):
+                    return bench.clients.datagrams_bulk(target, bench.seconds, joined, apart)
+
+            bench.measure(
+                f"udp bulk {name}", f"UDP: datagrams of 1,200 B to one peer, {how}", play,
+                [target for target in played if target.takes_bulk], relate=_megabytes)
+        _half_rate(bench, asked, [target for target in played if target.takes_bulk])
+
+
+def _half_rate(bench, asked, targets):
+    """All at one rate: half of what the fastest balancer reached in the closed loop."""
+    balancers = {target.name for target in targets if target.has_process} or {target.name for target in targets}
+    reached = {found["title"]: found["operations_per_second"] for found in asked["targets"] if found["name"] in balancers}
+    if not reached:
+        return
+    fastest = max(reached, key=reached.get)
+    rate = reached[fastest] / 2
+    name, title = "udp half rate", f"UDP: {rate:,.0f} requests/s of 64 B, open loop (half the maximum of {fastest} in the closed loop)"
+
+    def play(target, turn):
+        return bench.clients.datagrams_rate(target, UDP_SOCKETS, bench.seconds, rate)
+
+    for direct in (target for target in targets if target.name == "direct"):
+        sample = play(direct, 0)
+        share = sample["client_cpu_seconds"] / sample["seconds"]
+        if share > CLIENT_SHARE_MAX:
+            return bench.refuse(name, title, f"the client alone takes {share:.0%} of a CPU at this rate")
+    bench.measure(name, title, play, targets, relate=_loss_over_direct)
+
+
+def _megabytes(turn):
+    for sample in turn.values():
+        if sample.get("cpu_seconds"):
+            sample["megabytes_per_cpu_second"] = sample["bytes"] / 1e6 / sample["cpu_seconds"]
+
+
+def _loss_over_direct(turn):
+    """What a target loses more than the machine does without it."""
+    for name, sample in turn.items():
+        if name != "direct" and "direct" in turn:
+            sample["loss_over_direct"] = sample["loss_share"] - turn["direct"]["loss_share"]
+
+
 ALL = {
     function.__name__: function
-    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, steering)
+    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, udp, steering)
 }
 #: Played only when asked for: it measures the kernel, and no target.
 ON_REQUEST = ["steering"]

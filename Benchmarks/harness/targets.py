@@ -24,6 +24,8 @@ class Place:
         self.folder = folder
         self.namespace = namespace
         self.tools = tools
+        #: The process behind all targets here, for each protocol.
+        self.backends = {}
 
     def render(self, template, name, **values):
         """Fills in a file of Benchmarks/peers; returns the path of the result."""
@@ -54,6 +56,7 @@ class Target:
 
     name = ""
     title = ""
+    protocol = "tcp"
     #: Processes whose CPU time is the target's.
     has_process = True
     takes_requests = True
@@ -89,7 +92,7 @@ class Target:
     def start(self):
         self.process = self.place.processes.start(self.command(), self.place.namespace, name=self.instance)
         for port in self.ports():
-            wait_until_open(port, self.process, self.place.namespace, self.place.processes)
+            wait_until_open(port, self.process, self.place.namespace, self.place.processes, protocol=self.protocol)
 
     def stop(self):
         if self.process:
@@ -111,7 +114,8 @@ class Target:
         raise NotImplementedError
 
     def _render(self, template, **values):
-        return self.place.render(template, self.instance, port=self.port, bulk_port=self.bulk_port, bulk_backend=BULK_BACKEND, **values)
+        return self.place.render(
+            template, self.instance, protocol=self.protocol, port=self.port, bulk_port=self.bulk_port, bulk_backend=BULK_BACKEND, **values)
 
 
 class Direct(Target):
@@ -157,7 +161,8 @@ class Ringway(Target):
         self._configuration()
 
     def _configuration(self):
-        return self._render("ringway.yaml", endpoints=", ".join(f"127.0.0.1:{port}" for port in self.backends))
+        endpoints = ", ".join(f"127.0.0.1:{port}" for port in self.backends)
+        return self._render("ringway.yaml", kind=self.protocol.upper(), endpoints=endpoints)
 
 
 class RingwayUring(Ringway):
@@ -214,6 +219,7 @@ class HAProxyLargePipes(HAProxy):
 class NginxStream(Target):
     name = "nginx"
     title = "nginx stream"
+    template = "nginx-stream.conf"
 
     @classmethod
     def missing(cls, tools):
@@ -239,12 +245,13 @@ class NginxStream(Target):
     def _configuration(self):
         servers = "".join(f"        server 127.0.0.1:{port};\n" for port in self.backends)
         return self._render(
-            "nginx-stream.conf", modules=self._modules(), servers=servers, master="on" if self.reloads else "off")
+            self.template, modules=self._modules(), servers=servers, master="on" if self.reloads else "off")
 
 
 class Envoy(Target):
     name = "envoy"
     title = "Envoy"
+    template = "envoy.yaml"
 
     @classmethod
     def missing(cls, tools):
@@ -257,7 +264,7 @@ class Envoy(Target):
     def command(self):
         self.endpoints_file = os.path.join(self.place.folder, f"{self.instance}-endpoints.json")
         self._write_endpoints()
-        config = self._render("envoy.yaml", endpoints_file=self.endpoints_file)
+        config = self._render(self.template, endpoints_file=self.endpoints_file)
         return [
             self.place.tools.envoy, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c", config]
 
@@ -271,7 +278,8 @@ class Envoy(Target):
             "cluster_name": "small",
             "endpoints": [{
                 "lb_endpoints": [
-                    {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
+                    {"endpoint": {"address": {"socket_address": {
+                        "protocol": self.protocol.upper(), "address": "127.0.0.1", "port_value": port}}}}
                     for port in self.backends]
             }],
         }
@@ -376,4 +384,4 @@ def stopped(target):
     """Whether a target that should run does not any more."""
     process = target.process
     return process is not None and (
-        process.poll() is not None or not all(is_listening(port, process.pid) for port in target.ports()))
+        process.poll() is not None or not all(is_listening(port, process.pid, target.protocol) for port in target.ports()))

@@ -22,6 +22,8 @@ class Tools:
         #: The C loop that Ringway's path for requests is held against, where its source lies beside the checkout.
         self.reference = self._c_program(
             os.environ.get("REFERENCE", os.path.join(os.path.dirname(root), "shared", "reference", "tcp_proxy.c")), "-luring")
+        self.reference_udp = self._c_program(os.path.join(os.path.dirname(root), "shared", "reference", "udp.c"))
+        self.datagrams = self._c_program(os.path.join(root, "Benchmarks", "udp", "datagrams.c"))
         self.splice_reference = self._c_program(os.path.join(root, "Benchmarks", "peers", "splice_proxy.c"))
         self.envoy = self._envoy()
 
