@@ -9,7 +9,7 @@ struct Ringway: AsyncParsableCommand {
 
     static let configuration = CommandConfiguration(
         commandName: "ringway",
-        abstract: "A TCP load balancer that reads Kubernetes Services.",
+        abstract: "A TCP and UDP load balancer that reads Kubernetes Services.",
         discussion: "Try it: `ringway run 9300=9301,9302,9303`",
         subcommands: [RunCommand.self, CheckCommand.self, StatsCommand.self])
 

@@ -158,6 +158,13 @@ struct CounterRows {
             reading.bytesFromClients = count(row.number, Column.bytesFromClients)
             reading.bytesToClients = count(row.number, Column.bytesToClients)
             reading.retries = count(row.number, Column.retries)
+            reading.datagramsFromClients = count(row.number, Column.datagramsFromClients)
+            reading.datagramsToClients = count(row.number, Column.datagramsToClients)
+            reading.rebinds = count(row.number, Column.rebinds)
+            for reason in DatagramDrop.allCases {
+                let dropped = count(row.number, Column.dropped + Int(reason.rawValue))
+                if dropped > 0 { reading.dropped[reason.name] = dropped }
+            }
             for reason in CloseReason.allCases {
                 let closed = count(row.number, Column.closed + Int(reason.rawValue))
                 if closed > 0 { reading.closed[reason.name] = closed }

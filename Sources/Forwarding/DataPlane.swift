@@ -18,6 +18,17 @@ package final class DataPlane: Sendable {
 
     /// What the workers serve, as far as they have acknowledged it.
     fileprivate struct State {
+        /// The same number on TCP and UDP is two ports.
+        struct Port: Hashable {
+            let number: PortNumber
+            let transport: TransportProtocol
+
+            init(_ key: FrontendKey) {
+                number = key.address.port
+                transport = key.transport
+            }
+        }
+
         var generation: UInt64 = 0
         var served: [FrontendKey: ServedFrontend] = [:]
         var reports: [ListenerReport] = []
@@ -26,7 +37,7 @@ package final class DataPlane: Sendable {
         /// Closed connections that were taken from the workers, and not yet written down.
         var closed: [ClosedConnection] = []
         /// Ports of the frontends closed by the last snapshot: their listeners may still be emptying their queues.
-        var portsClosed: Set<PortNumber> = []
+        var portsClosed: Set<Port> = []
         var isDraining = false
     }
 
@@ -40,16 +51,17 @@ package final class DataPlane: Sendable {
         var (name, reason) = try EngineSelection.choose(settings.engine)
         let room = ConnectionRoom(workers: settings.workers)
         let limit: @Sendable () -> Int = { room.budget.connections }
+        let sessions: @Sendable () -> Int = { room.sessionsOfWorker }
         self.room = room
         connectionsMax = settings.connectionsMax
         do throws(DataPlaneError) {
-            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit)
+            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit, sessionsMax: sessions)
         } catch {
             guard settings.engine == .auto, name == .ioUring else { throw error }
             // The probe's small ring was granted and a worker's was not: locked memory, most likely.
             name = .epoll
             reason = error.description
-            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit)
+            workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit, sessionsMax: sessions)
         }
         engine = EngineReport(name: name.rawValue, reason: reason)
     }
@@ -68,14 +80,18 @@ package final class DataPlane: Sendable {
         var open: [ServedFrontend] = []
         for served in delta.open {
             // A port that we have, had until now, or are closing may be ours still: the probe would meet our own listener.
-            let isOurs = delta.portsOfOurs.contains(served.frontend.key.address.port)
-            let failure = isOurs ? 0 : HostLimits.probeBind(served.frontend.key.address)
+            let isOurs = delta.portsOfOurs.contains(State.Port(served.frontend.key))
+            let failure = isOurs ? 0 : HostLimits.probeBind(served.frontend.key.address, served.frontend.key.transport)
             if failure == 0 { open.append(served) } else { failures[served.frontend.key] = failure }
         }
         // Counted before they are open: a worker that has one to accept on has the room for connections that is left beside it.
-        room.setListeners((state.withLock { $0.served.count } + open.count) * workers.count)
-        for worker in workers {
-            let reply = await worker.apply(open: open, replace: delta.replace, close: delta.close)
+        let opened = open
+        let (listeners, servesDatagrams) = state.withLock { state in
+            let keys = state.served.keys + opened.map(\.frontend.key)
+            return (keys.count, keys.contains { $0.transport == .udp })
+        }
+        room.setListeners(listeners * workers.count, servesDatagrams: servesDatagrams)
+        for reply in await Self.apply(open: opened, replace: delta.replace, close: delta.close, to: workers) {
             for (key, errno) in reply.failures where failures[key] == nil {
                 failures[key] = errno
             }
@@ -83,14 +99,15 @@ package final class DataPlane: Sendable {
         // A frontend that one worker could not open is served by none: half of the connections would be enough to puzzle anybody.
         let halfOpen = open.map(\.frontend.key).filter { failures[$0] != nil }
         if !halfOpen.isEmpty {
-            for worker in workers { _ = await worker.apply(open: [], replace: [], close: halfOpen) }
+            _ = await Self.apply(open: [], replace: [], close: halfOpen, to: workers)
         }
         return state.withLock { state in
             for key in delta.close { state.served[key] = nil }
             for served in delta.replace + open where failures[served.frontend.key] == nil {
                 state.served[served.frontend.key] = served
             }
-            room.setListeners(state.served.count * workers.count)
+            room.setListeners(
+                state.served.count * workers.count, servesDatagrams: state.served.keys.contains { $0.transport == .udp })
             state.generation = snapshot.generation
             state.origins = snapshot.frontends.mapValues(\.origin)
             state.reports = snapshot.frontends.values.map { frontend in
@@ -99,6 +116,17 @@ package final class DataPlane: Sendable {
                 return ListenerReport(key: frontend.key, service: frontend.group.service, state: failed ?? listening)
             }.sorted { ($0.key.address, $0.key.transport.rawValue) < ($1.key.address, $1.key.transport.rawValue) }
             return state.reports
+        }
+    }
+
+    /// Tells all workers at once: a client whose socket hashes to one while it is the first to listen, and to another soon after, would
+    /// have a UDP session with each.
+    private static func apply(
+        open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], to workers: [WorkerHandle]
+    ) async -> [WorkerReply] {
+        await withTaskGroup(of: WorkerReply.self) { group in
+            for worker in workers { group.addTask { await worker.apply(open: open, replace: replace, close: close) } }
+            return await group.reduce(into: []) { $0.append($1) }
         }
     }
 
@@ -205,7 +233,7 @@ extension DataPlane.State {
     /// What has to change for the workers to serve `snapshot`.
     fileprivate mutating func delta(
         to snapshot: RoutingSnapshot, workers: [WorkerHandle], _ health: HealthTable
-    ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<PortNumber>) {
+    ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<Port>) {
         var closed = self.closed
         rows.begin(workers.map(\.counters)) { rows in Self.collectClosed(from: workers, rows, into: &closed) }
         self.closed = closed
@@ -213,15 +241,15 @@ extension DataPlane.State {
         var replace: [ServedFrontend] = []
         for (key, frontend) in snapshot.frontends {
             let rows = self.rows.assign(frontend.group, health)
-            guard !frontend.group.isEmpty, key.transport == .tcp else { continue }
+            guard !frontend.group.isEmpty, key.transport != .sctp else { continue }
             let old = served[key]
             if let old, old.frontend.group === frontend.group { continue }
             let new = ServedFrontend(frontend: frontend, serviceRow: rows.service, endpointRows: rows.endpoints)
             if old == nil { open.append(new) } else { replace.append(new) }
         }
         let close = served.keys.filter { snapshot.frontends[$0]?.group.isEmpty ?? true }
-        let portsOfOurs = portsClosed.union(served.keys.map(\.address.port))
-        portsClosed = Set(close.map(\.address.port))
+        let portsOfOurs = portsClosed.union(served.keys.map(Port.init))
+        portsClosed = Set(close.map(Port.init))
         return (open, replace, Array(close), portsOfOurs)
     }
 }

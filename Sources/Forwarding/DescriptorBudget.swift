@@ -12,22 +12,30 @@ package struct DescriptorBudget: Equatable, Sendable {
     package let ofEngines: Int
     package let ofPipes: Int
     package let ofListeners: Int
+    /// Of UDP sessions; none where no Service has a UDP port.
+    package let ofSessions: Int
 
-    package init(openFiles: Int, workers: Int, listeners: Int = 0) {
+    package init(openFiles: Int, workers: Int, listeners: Int = 0, servesDatagrams: Bool = false) {
         self.openFiles = openFiles
         self.workers = workers
         ofProgram = Limits.descriptorsReserved
         ofEngines = Limits.descriptorsOfWorker * workers
         ofPipes = 2 * workers * Self.pipesOfWorker(openFiles: openFiles, workers: workers)
         ofListeners = listeners
+        ofSessions = servesDatagrams ? workers * Self.sessionsOfWorker(openFiles: openFiles, workers: workers) : 0
     }
 
     /// Pipes that each worker may have: not more than a sixteenth of the open files for all together.
     static func pipesOfWorker(openFiles: Int, workers: Int) -> Int { min(Engine.Limits.pipesMax, openFiles / (32 * workers)) }
 
+    /// UDP sessions that each worker may have, with a socket each: a quarter of the open files for all together.
+    static func sessionsOfWorker(openFiles: Int, workers: Int) -> Int {
+        min(Limits.sessionsMax, max(1, openFiles / (4 * workers)))
+    }
+
     /// Connections that may be open at once: two descriptors each. Half of the open files at least is theirs, however few there are.
     package var connections: Int {
-        let setAside = min(ofProgram + ofEngines + ofPipes + ofListeners, openFiles / 2)
+        let setAside = min(ofProgram + ofEngines + ofPipes + ofListeners + ofSessions, openFiles / 2)
         return min(max(1, (openFiles - setAside) / 2), tables)
     }
 
@@ -40,12 +48,21 @@ final class ConnectionRoom: Sendable {
     private let workers: Int
     /// Sockets that the workers listen on.
     private let listeners = Atomic<Int>(0)
+    private let servesDatagrams = Atomic<Bool>(false)
 
     init(workers: Int) { self.workers = workers }
 
-    func setListeners(_ count: Int) { listeners.store(count, ordering: .relaxed) }
+    func setListeners(_ count: Int, servesDatagrams: Bool) {
+        listeners.store(count, ordering: .relaxed)
+        self.servesDatagrams.store(servesDatagrams, ordering: .relaxed)
+    }
+
+    /// UDP sessions of each worker.
+    var sessionsOfWorker: Int { DescriptorBudget.sessionsOfWorker(openFiles: HostLimits.openFiles(), workers: workers) }
 
     var budget: DescriptorBudget {
-        DescriptorBudget(openFiles: HostLimits.openFiles(), workers: workers, listeners: listeners.load(ordering: .relaxed))
+        DescriptorBudget(
+            openFiles: HostLimits.openFiles(), workers: workers, listeners: listeners.load(ordering: .relaxed),
+            servesDatagrams: servesDatagrams.load(ordering: .relaxed))
     }
 }

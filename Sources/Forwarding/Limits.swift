@@ -11,6 +11,25 @@ package enum Limits {
     /// Descriptors of a worker beside those of connections, pipes and listeners: its engine's and its mailbox's.
     package static let descriptorsOfWorker = 8
 
+    /// Sessions of one worker, and rows for their sockets; a power of two. Beyond it, or beyond the share of the open files that UDP has,
+    /// the one that has been idle for longest is pushed out.
+    package static let sessionsMax = 1 << 16
+    /// Batches that are taken from a listener in one turn, and replies from a socket in one call, and calls in one turn.
+    static let datagramBatchesPerTurn = 4
+    static let repliesPerCall = 16
+    static let replyCallsPerTurn = 4
+    /// Datagrams and bytes that are sent as one message: UDP_MAX_SEGMENTS, and less than an IP packet's length less its headers.
+    static let datagramsJoinedMax = 64
+    static let joinedBytesMax = 65_000
+    /// How long a socket that has lost its owner is left alone before another session may have it: a late reply would be that one's.
+    static let quarantineNanoseconds: UInt64 = 30_000_000_000
+    /// The same where every request was answered: a duplicate may come, or one reply more than was asked for.
+    static let settledQuarantineNanoseconds: UInt64 = 1_000_000_000
+    /// How long one without an owner is kept open.
+    static let upstreamUnusedNanoseconds: UInt64 = 60_000_000_000
+    /// Sessions looked at in one tick of a sweep.
+    static let sessionsSweptPerTick: UInt32 = 1024
+
     /// Closed connections that a worker may hand over for the log before they are taken, ten times a second; what comes when it is
     /// full is counted and not logged. A power of two.
     package static let connectionRecordsMax = 8192

@@ -28,6 +28,13 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var transfersRefused: UInt64 = 0
         /// Pipes open now, for transfers or kept for the next ones.
         package var pipesOpen: UInt64 = 0
+        /// UDP sessions open now, and those that were pushed out by others for want of room.
+        package var sessionsActive: UInt64 = 0
+        package var sessionsEvicted: UInt64 = 0
+        /// Their sockets, those without an owner included.
+        package var socketsActive: UInt64 = 0
+        /// Datagrams of endpoints that no session waited for.
+        package var repliesLate: UInt64 = 0
         /// Closed connections that the log of connections was to have and has not: it was not read fast enough.
         package var connectionsNotLogged: UInt64 = 0
 
@@ -69,6 +76,12 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var bytesToClients: UInt64 = 0
         /// Connect attempts made after the first one of a connection had failed.
         package var retries: UInt64 = 0
+        /// Of UDP: what was taken from clients, what was sent to them, and sessions that went on with another endpoint.
+        package var datagramsFromClients: UInt64 = 0
+        package var datagramsToClients: UInt64 = 0
+        package var rebinds: UInt64 = 0
+        /// Datagrams that were not passed on, by `DatagramDrop.name`; reasons that never happened are left out.
+        package var dropped: [String: UInt64] = [:]
         /// By `CloseReason.name`; reasons that never happened are left out.
         package var closed: [String: UInt64] = [:]
         package var endpoints: [Endpoint] = []

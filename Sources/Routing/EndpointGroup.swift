@@ -52,6 +52,8 @@ package final class EndpointGroup: Sendable {
         package var refusesUnexpectedHeaders = false
         /// Failures in a row after which an endpoint gets no connections for a while; 0: never.
         package var ejectAfter: UInt8 = 5
+        /// Of UDP only.
+        package var datagrams = DatagramSettings()
 
         package init() {}
     }

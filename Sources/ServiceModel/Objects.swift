@@ -126,6 +126,14 @@ package struct Service: Hashable, Sendable {
         case pass, close
     }
 
+    /// What a client's datagrams have to do with each other, by annotation.
+    package enum UDPClass: String, Hashable, Sendable, CaseIterable {
+        case session
+        case oneReply = "one-reply"
+        case oneWay = "one-way"
+        case perDatagram = "per-datagram"
+    }
+
     /// What Ringway's own annotations set, for all ports alike; nil where the annotation is not there.
     package struct Settings: Hashable, Sendable {
         package var algorithm: Algorithm?
@@ -151,6 +159,12 @@ package struct Service: Hashable, Sendable {
         /// Whose connections begin with a header that is believed.
         package var acceptProxyProtocolFrom: [IPRange]?
         package var unexpectedProxyHeader: UnexpectedProxyHeader?
+        package var udpClass: UDPClass?
+        package var udpTimeout: Duration?
+        package var udpStreamTimeout: Duration?
+        package var udpReplyRatioMax: Int?
+        /// Datagrams per second.
+        package var udpRatePerSource: Int?
 
         package init() {}
     }
@@ -163,17 +177,20 @@ package struct Service: Hashable, Sendable {
         /// `targetPort` as a number; nil where it is a name (which slices have already resolved). Defaults to `port`.
         package var targetPort: PortNumber?
         package var nodePort: PortNumber?
+        /// What is spoken there: `dns`, `example.com/telemetry`.
+        package var appProtocol: String?
         package var location: SourceLocation
 
         package init(
             name: String = "", transport: TransportProtocol = .tcp, port: PortNumber, targetPort: PortNumber? = nil,
-            nodePort: PortNumber? = nil, location: SourceLocation
+            nodePort: PortNumber? = nil, appProtocol: String? = nil, location: SourceLocation
         ) {
             self.name = name
             self.transport = transport
             self.port = port
             self.targetPort = targetPort
             self.nodePort = nodePort
+            self.appProtocol = appProtocol
             self.location = location
         }
     }

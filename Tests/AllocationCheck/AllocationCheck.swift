@@ -7,7 +7,7 @@ import Glibc
 package import Routing
 
 /// Counts what a warm worker allocates: `swift run -c release AllocationCheck` ends with 0 if that is nothing, with 1
-/// if not, and traps if the connections are not served as they should be.
+/// if not, and traps if the connections, and the datagrams, are not served as they should be.
 ///
 /// A program of its own because only optimised code can be judged: unoptimised accessors keep their frames on the heap.
 ///
@@ -34,18 +34,20 @@ struct AllocationCheck {
             allocations += finding.allocations
         }
         if sizes.isEmpty {
-            allocations += count("PROXY headers and a log", WarmWorker(connections: 1000, usesProxyProtocol: true))
+            allocations += count("PROXY headers and a log", WarmWorker(connections: 1000, usesProxyProtocol: true).measure())
             for settings in WarmWorker.allSettings {
                 allocations += count(
-                    "\(settings.selection.rawValue), an endpoint refuses", WarmWorker(connections: 1000, settings, refuses: true))
+                    "\(settings.selection.rawValue), an endpoint refuses", WarmWorker(connections: 1000, settings, refuses: true).measure())
+            }
+            for udpClass in UDPClass.allCases {
+                allocations += count("UDP, \(udpClass.rawValue)", WarmDatagrams(clients: 1000, udpClass).measure(), of: "sessions")
             }
         }
         if allocations > 0 { exit(1) }
     }
 
-    private static func count(_ name: String, _ worker: WarmWorker) -> UInt64 {
-        let finding = worker.measure()
-        let summary = "\(name): \(finding.connectionsMax) connections at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
+    private static func count(_ name: String, _ finding: WarmWorker.Finding, of what: String = "connections") -> UInt64 {
+        let summary = "\(name): \(finding.connectionsMax) \(what) at once, \(finding.ticks) ticks, \(finding.allocations) allocations"
         guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
         print(summary)
         return finding.allocations

@@ -23,10 +23,21 @@ struct ShorthandTests {
     }
 
     @Test(arguments: [
+        ("53/udp=10.0.0.2:53,10.0.0.3:53", TransportProtocol.udp, "127.0.0.1:53"), ("0.0.0.0:53/udp=54", .udp, "0.0.0.0:53"),
+        ("[::1]:53/udp=54", .udp, "[::1]:53"), ("53/tcp=54", .tcp, "127.0.0.1:53"), ("53=54", .tcp, "127.0.0.1:53"),
+    ])
+    func theProtocolIsTCPUnlessNamed(text: String, transport: TransportProtocol, listen: String) throws {
+        let shorthand = try Shorthand(text)
+        #expect(shorthand.transport == transport && shorthand.listen.description == listen)
+        #expect(shorthand.yaml.contains("protocol: UDP") == (transport == .udp))
+    }
+
+    @Test(arguments: [
         ("80=", "a backend is missing"), ("80=81,", "a backend is missing"), ("80=,81", "a backend is missing"),
         ("0=81", "\"0\" is not the address to listen on"), ("65536=81", "\"65536\" is not the address"),
         ("80=localhost:81", "names are not resolved"), ("80=0", "\"0\" is not a backend"), ("::1:80=81", "\"::1:80\" is not the address"),
-        ("80=0.0.0.0:81", "no address to connect to"), ("53/udp=10.0.0.2:53", "UDP is not forwarded yet"),
+        ("80=0.0.0.0:81", "no address to connect to"), ("53/sctp=54", "\"53/sctp\" is not the address to listen on"),
+        ("/udp=53", "\"\" is not the address to listen on"), ("53=54/udp", "\"54/udp\" is not a backend"),
         ("80=81=82", "\"81=82\" is not a backend"),
     ])
     func whatIsWrongIsNamed(text: String, part: String) {
@@ -35,7 +46,8 @@ struct ShorthandTests {
     }
 
     @Test(arguments: [
-        ("80=81", true), ("127.0.0.1:80=x", true), ("[::1]:80=", true), ("53/udp=1", true), ("web.yaml", false), ("./80=81", false),
+        ("80=81", true), ("127.0.0.1:80=x", true), ("[::1]:80=", true), ("53/udp=1", true), ("[::1]:53/tcp=1", true), ("web.yaml", false),
+        ("./80=81", false),
         ("a=b.yaml", false), ("dir/x=y", false), ("-", false), ("=80", false),
     ])
     func filesAreToldFromShorthands(argument: String, isShorthand: Bool) {
@@ -45,6 +57,7 @@ struct ShorthandTests {
     @Test func theServicesOfOnePortHaveDifferentNames() throws {
         let names = try Shorthand.all(["80=81", "127.0.0.2:80=81", "90=91", "127.0.0.3:80=1"]).map(\.name)
         #expect(names == ["port-80", "port-80-2", "port-90", "port-80-3"])
+        #expect(try Shorthand.all(["53=1", "53/udp=1", "127.0.0.2:53/udp=1"]).map(\.name) == ["port-53", "port-53-udp", "port-53-udp-2"])
     }
 
     @Test func theYAMLIsTheShortFormOfAService() throws {
@@ -65,10 +78,28 @@ struct ShorthandTests {
         #expect(try Shorthand("0.0.0.0:6443=10.0.0.1:6443").yaml.contains("type: NodePort"))
     }
 
+    @Test func theYAMLOfAUDPPortNamesItsProtocol() throws {
+        #expect(
+            try Shorthand("53/udp=10.0.0.2:53,10.0.0.3:53").yaml == """
+                apiVersion: v1
+                kind: Service
+                metadata:
+                  name: port-53-udp
+                  annotations:
+                    ringway.dev/endpoints: 10.0.0.2:53, 10.0.0.3:53
+                spec:
+                  externalIPs: [127.0.0.1]
+                  ports:
+                  - port: 53
+                    protocol: UDP
+
+                """)
+    }
+
     @Test func theYAMLLoadsBackToTheSameServices() throws {
         let shorthands = try Shorthand.all([
             "9300=9301,9302,9303", "0.0.0.0:6443=10.0.0.1:6443,10.0.0.2:6443", "[::1]:80=[fd00::1]:8080,81", "[::]:443=[::1]:444",
-            "127.0.0.2:9300=9301", "10.0.0.1:1=[::ffff:1.2.3.4]:65535",
+            "127.0.0.2:9300=9301", "10.0.0.1:1=[::ffff:1.2.3.4]:65535", "53=54", "53/udp=54,55", "0.0.0.0:53/udp=54", "[::1]:53/udp=54",
         ])
         let path = "/tmp/ringway-shorthand-\(UInt32.random(in: 0...UInt32.max)).yaml"
         defer { try? FileManager.default.removeItem(atPath: path) }

@@ -143,6 +143,15 @@ struct StartReportTests {
             ])
     }
 
+    @Test func onePortOnTCPAndUDPIsGreetedAsTwoListeners() throws {
+        let lines = try greeting(["53=54", "53/udp=54,55"]).filter { $0.hasPrefix("listen") || $0.hasPrefix("backends") }
+        #expect(
+            lines == [
+                "listen   tcp 127.0.0.1:53  service default/port-53", "backends 127.0.0.1:54",
+                "listen   udp 127.0.0.1:53  service default/port-53-udp", "backends 127.0.0.1:54   127.0.0.1:55",
+            ])
+    }
+
     @Test func whatDoesNotListenSaysWhy() throws {
         let lines = try greeting(["80=81", "90=90"], failing: ["tcp 127.0.0.1:80": "permission denied"], engine: "epoll")
         #expect(lines.first == "engine   epoll: the reason")
@@ -244,6 +253,22 @@ struct StatisticsTableTests {
         let header = lines.first { $0.hasPrefix("SERVICE") }
         let row = lines.first { $0.hasPrefix("default/web:http") }
         #expect(header?.count == row?.count, "numbers end where their heading ends")
+        #expect(!text.contains("REBINDS"), "nothing about UDP where there is none")
+    }
+
+    @Test func portsOfUDPSayWhatBecameOfTheirDatagrams() {
+        var service = DataPlaneStatistics.Service()
+        (service.namespace, service.name, service.transport) = ("default", "dns", "UDP")
+        (service.datagramsFromClients, service.datagramsToClients, service.rebinds) = (1200, 1100, 7)
+        service.dropped = ["limit-rate": 80, "no-endpoint": 20]
+        var worker = DataPlaneStatistics.Worker()
+        worker.sessionsActive = 42
+        var statistics = DataPlaneStatistics()
+        (statistics.services, statistics.workers) = ([service], [worker])
+        let report = AdminReport(version: "1", pid: 7, uptimeSeconds: 1, configuration: .init(), dataPlane: statistics)
+        let lines = StatisticsTable(report: report).text.split(separator: "\n").map(String.init)
+        #expect(lines[1].hasSuffix("udp sessions 42"))
+        #expect(lines.contains { $0.hasPrefix("default/dns udp  limit-rate 80, no-endpoint 20 ") && $0.hasSuffix(" 1200  1100        7") })
     }
 
     @Test(

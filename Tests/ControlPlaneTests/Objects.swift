@@ -5,6 +5,19 @@ import ServiceModel
 
 /// Objects as short as the tests that use them.
 enum Objects {
+    /// A Service on loopback with inline endpoints.
+    static func echo(
+        _ name: String, _ listen: String, _ endpoints: [String], _ change: (inout Service) -> Void = { _ in }
+    ) -> KubernetesObject {
+        let key = frontend(listen)
+        return service(name) {
+            $0.externalIPs = [key.address.address]
+            $0.ports = [servicePort(Int(key.address.port.rawValue), "", key.transport)]
+            $0.inlineEndpoints = endpoints.map(socket)
+            change(&$0)
+        }
+    }
+
     static func service(
         _ name: String, namespace: String = "default", labels: [String: String] = [:], line: Int = 1,
         _ change: (inout Service) -> Void
@@ -64,6 +77,11 @@ enum Objects {
 
     static func at(_ line: Int) -> SourceLocation { SourceLocation(file: "test.yaml", line: line, column: 1) }
 
+    /// `127.0.0.1:80`, or `udp 127.0.0.1:80`.
+    static func frontend(_ text: String) -> FrontendKey {
+        text.hasPrefix("udp ") ? FrontendKey(socket(String(text.dropFirst(4))), .udp) : FrontendKey(socket(text), .tcp)
+    }
+
     static func socket(_ text: String) -> SocketAddress {
         guard let address = SocketAddress(text) else { preconditionFailure("\(text) is no address and port") }
         return address
@@ -91,9 +109,9 @@ enum Verdict: Equatable, CustomStringConvertible {
 extension RoutingSnapshot {
     /// Where connections of `client` to `destination` go. A listener on any address is found last, as the kernel finds it.
     func verdict(client: String = "203.0.113.2", to destination: String) -> Verdict {
-        let address = Objects.socket(destination)
-        let any = SocketAddress(address.address.family == .ipv4 ? .anyIPv4 : .anyIPv6, address.port)
-        guard let frontend = frontends[FrontendKey(address, .tcp)] ?? frontends[FrontendKey(any, .tcp)] else { return .notHandled }
+        let key = Objects.frontend(destination)
+        let any = SocketAddress(key.address.address.family == .ipv4 ? .anyIPv4 : .anyIPv6, key.address.port)
+        guard let frontend = frontends[key] ?? frontends[FrontendKey(any, key.transport)] else { return .notHandled }
         var random = RandomSource(seed: 1)
         var turn = Turn()
         var reached: Set<SocketAddress> = []
@@ -106,7 +124,7 @@ extension RoutingSnapshot {
         return .reaches(reached.sorted().map(\.description))
     }
 
-    func group(_ address: String) -> EndpointGroup? { frontends[FrontendKey(Objects.socket(address), .tcp)]?.group }
+    func group(_ address: String) -> EndpointGroup? { frontends[Objects.frontend(address)]?.group }
 }
 
 extension Verdict: ExpressibleByArrayLiteral {

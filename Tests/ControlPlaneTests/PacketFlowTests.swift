@@ -176,6 +176,91 @@ struct PacketFlow: Sendable, CustomTestStringConvertible {
             flows: [("127.0.0.1:80", ["10.0.0.1:80"]), ("127.0.0.1:81", .refused), ("192.0.2.1:30000", ["10.0.0.7:30000"])]),
     ]
 
+    static let datagrams: [PacketFlow] = [
+        PacketFlow(
+            name: "a UDP port is served on every address that a TCP port is",
+            objects: [
+                Objects.service("dns") {
+                    $0.type = .loadBalancer
+                    $0.clusterIPs = [Objects.ip("172.30.0.10"), Objects.ip("fd00:172::10")]
+                    $0.externalIPs = [Objects.ip("192.168.99.11")]
+                    $0.loadBalancerIPs = [Objects.ip("1.2.3.4")]
+                    $0.ports = [Objects.servicePort(53, "", .udp, nodePort: 30053)]
+                },
+                Objects.slice("dns-1", of: "dns", ports: [Objects.port(5353, "", .udp)], [Objects.ready("10.180.0.1")]),
+            ],
+            flows: [
+                ("udp 172.30.0.10:53", ["10.180.0.1:5353"]), ("udp [fd00:172::10]:53", ["10.180.0.1:5353"]),
+                ("udp 192.168.99.11:53", ["10.180.0.1:5353"]), ("udp 1.2.3.4:53", ["10.180.0.1:5353"]),
+                ("udp 192.168.0.2:30053", ["10.180.0.1:5353"]), ("udp [2001:db8::1]:30053", ["10.180.0.1:5353"]),
+                ("172.30.0.10:53", .notHandled), ("192.168.0.2:30053", .notHandled),
+            ]),
+        PacketFlow(
+            name: "one number on TCP and UDP is two frontends, each with the ports of its protocol",
+            objects: [
+                Objects.service("dns") {
+                    $0.type = .nodePort
+                    $0.clusterIPs = [Objects.ip("172.30.0.10")]
+                    $0.ports = [
+                        Objects.servicePort(53, "dns", .udp, nodePort: 30053), Objects.servicePort(53, "dns-tcp", nodePort: 30053),
+                    ]
+                },
+                Objects.slice(
+                    "dns-1", of: "dns", ports: [Objects.port(5353, "dns", .udp), Objects.port(5354, "dns-tcp")],
+                    [Objects.ready("10.0.0.1")]),
+                // A TCP port of the UDP port's name is not that port.
+                Objects.slice("dns-2", of: "dns", ports: [Objects.port(53, "dns")], [Objects.ready("10.0.0.2")]),
+            ],
+            flows: [
+                ("udp 172.30.0.10:53", ["10.0.0.1:5353"]), ("172.30.0.10:53", ["10.0.0.1:5354"]),
+                ("udp 192.168.0.2:30053", ["10.0.0.1:5353"]), ("192.168.0.2:30053", ["10.0.0.1:5354"]),
+            ]),
+        PacketFlow(
+            name: "inline endpoints and Endpoints serve both protocols",
+            objects: [
+                Objects.service("dns") {
+                    $0.externalIPs = [Objects.ip("172.30.0.10")]
+                    $0.ports = [Objects.servicePort(53, "dns", .udp), Objects.servicePort(53, "dns-tcp")]
+                    $0.inlineEndpoints = [Objects.socket("10.0.0.1:53"), Objects.socket("10.0.0.2:53")]
+                },
+                Objects.service("ntp") {
+                    $0.externalIPs = [Objects.ip("172.30.0.11")]
+                    $0.ports = [Objects.servicePort(123, "", .udp)]
+                },
+                Objects.endpoints("ntp", [subset(["10.0.0.3"], notReady: ["10.0.0.4"], 123, .udp)]),
+            ],
+            flows: [
+                ("udp 172.30.0.10:53", ["10.0.0.1:53", "10.0.0.2:53"]), ("172.30.0.10:53", ["10.0.0.1:53", "10.0.0.2:53"]),
+                ("udp 172.30.0.11:123", ["10.0.0.3:123"]),
+            ]),
+        PacketFlow(
+            name: "a UDP port without endpoints refuses its clients, and its TCP twin goes on",
+            objects: [
+                Objects.service("dns") {
+                    $0.clusterIPs = [Objects.ip("172.30.0.10")]
+                    $0.ports = [Objects.servicePort(53, "dns", .udp), Objects.servicePort(53, "dns-tcp")]
+                },
+                Objects.slice("dns-1", of: "dns", ports: [Objects.port(53, "dns-tcp")], [Objects.ready("10.0.0.1")]),
+            ],
+            flows: [("udp 172.30.0.10:53", .refused), ("172.30.0.10:53", ["10.0.0.1:53"])]),
+        PacketFlow(
+            name: "an endpoint is one of our own listeners only where it is asked by the same protocol",
+            objects: [
+                Objects.echo("tcp", "127.0.0.1:53", ["127.0.0.1:5300"]),
+                Objects.echo("udp", "udp 127.0.0.1:5300", ["127.0.0.1:53", "127.0.0.1:5301"]),
+                Objects.echo("loop", "udp 127.0.0.1:5301", ["127.0.0.1:5300", "127.0.0.1:30053"]),
+                Objects.service("node") {
+                    $0.type = .nodePort
+                    $0.ports = [Objects.servicePort(53, nodePort: 30053)]
+                    $0.inlineEndpoints = [Objects.socket("127.0.0.1:5301")]
+                },
+            ],
+            flows: [
+                ("127.0.0.1:53", ["127.0.0.1:5300"]), ("udp 127.0.0.1:5300", ["127.0.0.1:53"]),
+                ("udp 127.0.0.1:5301", ["127.0.0.1:30053"]), ("127.0.0.1:30053", ["127.0.0.1:5301"]),
+            ]),
+    ]
+
     private static func web(_ dependents: KubernetesObject...) -> [KubernetesObject] {
         [
             Objects.service("web") {
@@ -191,18 +276,20 @@ struct PacketFlow: Sendable, CustomTestStringConvertible {
         $0.ports = [Objects.servicePort(80, nodePort: 30080)]
     }
 
-    private static func subset(_ addresses: [String], notReady: [String] = [], _ port: Int) -> Endpoints.Subset {
+    private static func subset(
+        _ addresses: [String], notReady: [String] = [], _ port: Int, _ transport: TransportProtocol = .tcp
+    ) -> Endpoints.Subset {
         var subset = Endpoints.Subset()
         subset.addresses = addresses.map(Objects.ip)
         subset.notReadyAddresses = notReady.map(Objects.ip)
-        subset.ports = [Objects.port(port)]
+        subset.ports = [Objects.port(port, "", transport)]
         return subset
     }
 }
 
 struct PacketFlowTests {
-    @Test(arguments: PacketFlow.all)
-    func connectionsReachExactlyTheEndpointsExpected(of scenario: PacketFlow) {
+    @Test(arguments: PacketFlow.all + PacketFlow.datagrams)
+    func clientsReachExactlyTheEndpointsExpected(of scenario: PacketFlow) {
         var compiler = SnapshotCompiler()
         _ = compiler.compile(scenario.objects)
         for flow in scenario.flows {
@@ -210,7 +297,7 @@ struct PacketFlowTests {
         }
     }
 
-    @Test(arguments: PacketFlow.all)
+    @Test(arguments: PacketFlow.all + PacketFlow.datagrams)
     func theOrderOfObjectsDoesNotMatter(in scenario: PacketFlow) {
         var compiler = SnapshotCompiler()
         _ = compiler.compile(scenario.objects.reversed())

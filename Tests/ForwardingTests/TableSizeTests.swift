@@ -9,7 +9,8 @@ struct TableSizeTests {
     /// Rows of a worker's tables for each flow, also those that only some settings touch.
     static let ofFlow =
         MemoryLayout<TCPFlow>.stride + MemoryLayout<UInt32>.stride + MemoryLayout<TimerWheel.Link>.stride
-        + MemoryLayout<ProxyAddresses>.stride + MemoryLayout<ConnectionNotes>.stride + 2 * MemoryLayout<LegName>.stride
+        + MemoryLayout<ProxyAddresses>.stride + MemoryLayout<ConnectionNotes>.stride
+        + 2 * (MemoryLayout<LegName>.stride + MemoryLayout<Bool>.stride)
     /// Rows of a driver's tables for each socket, also those that only transfers touch.
     static let ofSocket = MemoryLayout<KernelSockets.Row>.stride + MemoryLayout<Transfers.Row>.stride
 

@@ -289,6 +289,70 @@ import Testing
             ])
     }
 
+    // MARK: UDP
+
+    private static let dns: Tree = ["ports": [["port": 53, "protocol": "UDP"]]]
+
+    @Test(arguments: Service.UDPClass.allCases)
+    func aClassOfDatagramsIsReadByItsName(_ udpClass: Service.UDPClass) {
+        let node = service(Self.dns, annotations: ["ringway.dev/udp-class": .string(udpClass.rawValue)])
+        #expect(decodedService(node)?.settings.udpClass == udpClass && ServiceModelTests.warnings(node) == [])
+    }
+
+    @Test func anotherClassIsRefusedWithTheListOfThem() {
+        #expect(
+            Self.errors("udp-class", "dns") == [
+                Self.invalid(
+                    "udp-class",
+                    "Unsupported value: \"dns\": supported values: \"one-reply\", \"one-way\", \"per-datagram\", \"session\"")
+            ])
+    }
+
+    @Test func theTimesAndLimitsOfUDPAreReadWithinTheirBounds() throws {
+        let tree: Tree = [
+            "ringway.dev/udp-timeout": "5s", "ringway.dev/udp-stream-timeout": "1h", "ringway.dev/udp-reply-ratio-max": "100000",
+            "ringway.dev/udp-rate-per-source": "10000000",
+        ]
+        let settings = try #require(decodedService(service(Self.dns, annotations: tree))).settings
+        #expect(settings.udpTimeout == .seconds(5) && settings.udpStreamTimeout == .seconds(3600))
+        #expect(settings.udpReplyRatioMax == 100_000 && settings.udpRatePerSource == 10_000_000)
+        for annotation in ["udp-timeout", "udp-stream-timeout"] {
+            #expect(
+                Self.errors(annotation, "999ms") == [
+                    Self.invalid(annotation, "Invalid value: \"999ms\": must be between 1s and 1h, inclusive")
+                ])
+            // Nothing else ends a session.
+            #expect(Self.errors(annotation, "off").count == 1 && Self.errors(annotation, "61m").count == 1)
+        }
+        for (annotation, max) in [("udp-reply-ratio-max", 100_000), ("udp-rate-per-source", 10_000_000)] {
+            for text in ["0", "\(max + 1)", "1.5", "off"] {
+                let cause = "Invalid value: \"\(text)\": must be a whole number between 1 and \(max), inclusive"
+                #expect(Self.errors(annotation, .string(text)) == [Self.invalid(annotation, cause)])
+            }
+        }
+    }
+
+    @Test(arguments: [("udp-class", "one-way", "TCP", "UDP"), ("udp-timeout", "5s", "SCTP", "UDP"), ("proxy-protocol", "v2", "UDP", "TCP")])
+    func anAnnotationOfAProtocolThatNoPortHasIsAWarning(_ name: String, _ value: String, _ has: String, _ wants: String) {
+        func warnings(_ ports: Tree) -> [String] {
+            ServiceModelTests.warnings(service(["ports": ports], annotations: .map([("ringway.dev/" + name, .string(value))])))
+        }
+        #expect(
+            warnings([["port": 53, "protocol": .string(has)]]) == [
+                "Service \"web\": metadata.annotations[ringway.dev/\(name)]: has no effect, as the Service has no \(wants) port"
+            ])
+        let both: Tree = [["name": "a", "port": 53, "protocol": "TCP"], ["name": "b", "port": 53, "protocol": "UDP"]]
+        #expect(warnings(both) == [])
+    }
+
+    @Test func inlineEndpointsOfOneNumberOnTCPAndUDPAreNoSurprise() {
+        func warnings(_ second: Int64) -> Int {
+            let ports: Tree = [["name": "a", "port": 53], ["name": "b", "port": .integer(second), "protocol": "UDP"]]
+            return ServiceModelTests.warnings(service(["ports": ports], annotations: ["ringway.dev/endpoints": "10.0.0.1:53"])).count
+        }
+        #expect(warnings(53) == 0 && warnings(54) == 1)
+    }
+
     @Test func aLengthOfTimeHasBounds() {
         let node = DocumentNode(.scalar(.init(text: "2s", kind: .string)), at: SourceLocation(file: "f", line: 1, column: 1))
         let field = Field(path: .key(.root, "ringway.dev/x"), node: node, parentLocation: node.location)

@@ -44,6 +44,14 @@ struct ServiceTests {
         #expect(warnings(node) == [])
     }
 
+    @Test func whatIsSpokenAtAPortIsRead() throws {
+        let ports: Tree = [
+            ["name": "a", "port": 53, "appProtocol": "dns"], ["name": "b", "port": 54, "appProtocol": "example.com/Telemetry"],
+        ]
+        #expect(decodedService(service(["ports": ports]))?.ports.map(\.appProtocol) == ["dns", "example.com/Telemetry"])
+        #expect(errors(service(["ports": [["port": 53, "appProtocol": "d n s"]]])).count == 1)
+    }
+
     @Test func aHeadlessServiceNeedsNoPorts() throws {
         let service = try #require(decodedService(service(["clusterIP": "None"])))
         #expect(service.isHeadless && service.clusterIPs.isEmpty && service.ports.isEmpty)

@@ -67,6 +67,8 @@ struct Scenario {
     private let faults: Faults
     private let descriptorLimit: Int
     private let sources = SourceCounts(secret: 1)
+    /// nil in runs of TCP alone.
+    let traffic: DatagramTraffic?
 
     init(seed: UInt64, size: Size = .small) {
         self.seed = seed
@@ -78,6 +80,10 @@ struct Scenario {
         var workerSettings = WorkerSettings()
         workerSettings.seed = random.next()
         workerSettings.sources = sources
+        // Draws of its own, so that what TCP does is the same with it and without.
+        var datagramRandom = SimulatedRandom(seed: ~seed &* 0x9e37_79b9_7f4a_7c15)
+        let hasDatagrams = datagramRandom.chance(0.6)
+        workerSettings.sessionsMax = hasDatagrams ? 1 << [2, 4, 6, 10][isCalm ? 3 : datagramRandom.below(4)] : 16
         workerSettings.flowsMax = 128
         if size == .large {
             // A table that is too small for all that come at once; or one that is large enough to take them without end.
@@ -101,6 +107,9 @@ struct Scenario {
         settings.connectionsMax = size == .small ? 160 : 2000
         settings.peersMax = size == .small ? 512 : 4000
         settings.socketsMax = size == .small ? 256 : 1200
+        if hasDatagrams { settings.socketsMax += 3 * workerSettings.sessionsMax }
+        if !isCalm, datagramRandom.chance(0.3) { settings.datagramQueueMax = datagramRandom.within(1...100) }
+        settings.datagramsMax = 8192
         settings.pipeBytes = 256 << random.below(size == .small ? 5 : 4)
         settings.variesPipes = random.chance(0.5)
         settings.latencyNanosecondsMax = random.chance(0.3) ? 0 : UInt64(random.within(1...2_000_000))
@@ -124,6 +133,13 @@ struct Scenario {
         worker = WorkerUnderTest(network: network, driver: driver, settings: workerSettings)
         if !isCalm, random.chance(0.2) { worker.driver.descriptorLimit = random.within(12...(size == .small ? 60 : 200)) }
         descriptorLimit = worker.driver.descriptorLimit
+        if hasDatagrams {
+            // Sockets of sessions stay open for a while, and TCP is to have its own.
+            if descriptorLimit < network.settings.socketsMax { worker.driver.descriptorLimit += workerSettings.sessionsMax + 2 }
+            traffic = DatagramTraffic(seed: datagramRandom.next(), isCalm: isCalm, size: size, network: network, worker: worker)
+        } else {
+            traffic = nil
+        }
         addFrontends()
         addClients()
     }
@@ -294,6 +310,7 @@ struct Scenario {
         _ = worker.run(ticksMax: 4_000_000, waitMax: 5_000_000_000) {
             log.read()
             change()
+            traffic?.change()
             return network.now > deadline || network.clientsOpen == 0
         }
         var found = worker.miscounted()
@@ -309,6 +326,7 @@ struct Scenario {
         // What was said last is still on its way to the other side.
         worker.run(nanoseconds: 3_000_000_000)
         found += Verdict(scenario: self).findings
+        if let traffic { found += finish(traffic) }
         network.faults = Faults()
         worker.driver.descriptorLimit = network.settings.socketsMax
         worker.post(.stopAccepting)
@@ -322,6 +340,21 @@ struct Scenario {
         if worker.flowsAccepted != opened { found.append("\(opened) clients were connected, and \(worker.flowsAccepted) accepted") }
         if worker.flowsAccepted < size.flowsMin { found.append("only \(worker.flowsAccepted) connections") }
         return found + worker.imbalances() + sourcesLeft + log.differences(from: worker)
+    }
+
+    /// Lets the UDP part come to its end, and judges it.
+    private func finish(_ traffic: DatagramTraffic) -> [String] {
+        let isOver = worker.run(ticksMax: 1_000_000, waitMax: 1_000_000_000) {
+            traffic.change()
+            return traffic.isOver
+        }
+        // Whoever waits for a slow reply; and no session has ended yet that might have one.
+        worker.run(nanoseconds: 10_000_000_000)
+        var found = (isOver ? [] : ["the UDP clients are not over"]) + traffic.verdict()
+        // Nobody will come for what stands in a queue now.
+        if network.datagramsUnderWay > 0 { found.append("\(network.datagramsUnderWay) datagrams were never taken") }
+        traffic.closeAll()
+        return found
     }
 
     /// Does what is due. A large run closes nothing before it has had most of its connections.
@@ -344,7 +377,7 @@ struct Scenario {
                 if count > 0 { left.append("\(address) is counted \(count) times on row \(row)") }
             }
         }
-        return left
+        return left + (traffic?.sourcesLeft(sources) ?? [])
     }
 
     /// All that clients come from, and all that their headers name.

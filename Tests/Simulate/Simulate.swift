@@ -84,12 +84,13 @@ struct Simulate {
         var failed = 0
         for seed in Swift.stride(from: from, to: from + seeds, by: Int(stride)) where failed < Self.failuresMax {
             var scenario = Scenario(seed: seed, size: size)
-            let findings = scenario.play()
+            var datagrams = DatagramScenario(seed: seed)
+            let findings = scenario.play() + datagrams.play()
             for finding in findings.prefix(4) { Self.complain("seed \(seed): \(finding)") }
             if let client { scenario.describe(client) }
             if !findings.isEmpty { failed += 1 }
             // Unbuffered: what has been played must be known when the next seed traps.
-            FileHandle.standardOutput.write(Data("\(Tally(scenario).line)\n".utf8))
+            FileHandle.standardOutput.write(Data("\(Tally(scenario, datagrams).line)\n".utf8))
         }
         if failed > 0 { exit(1) }
     }
@@ -111,7 +112,7 @@ struct Simulate {
         print(tally.table)
         var isRight = tally.runs == Int(seeds) && tally.failed == 0
         if size == .large, seeds >= Self.seedsForEveryFault, !tally.missing.isEmpty {
-            print("never happened: \(tally.missing.map { "\($0)" }.joined(separator: ", "))")
+            print("never happened: \(tally.missing.joined(separator: ", "))")
             isRight = false
         }
         print(isRight ? "no leak, no lost or doubled byte, no stuck flow" : "failed")

@@ -17,7 +17,9 @@ final class WorkerUnderTest {
     private var nextRow = Column.firstFreeRow
     private(set) var serviceRows: [Int] = []
     private(set) var endpointRows: [Int] = []
-    private var served: [FrontendKey: ServedFrontend] = [:]
+    /// Rows of UDP ports and of their endpoints, which are kept from one group to the next.
+    private(set) var datagramRows: [SocketAddress: Int] = [:]
+    private(set) var datagramEndpointRows: [SocketAddress: Int] = [:]
 
     init(network: SimulatedNetwork, driver driverSettings: SimulatedDriver.Settings, settings: WorkerSettings) {
         self.network = network
@@ -30,6 +32,8 @@ final class WorkerUnderTest {
     var flowsAccepted: Int { Int(counter(Column.accepted)) }
 
     var connectionsActive: Int { worker.connectionsActive }
+    var sessionsActive: Int { worker.sessions.active }
+    var upstreamsActive: Int { worker.upstreams.active }
 
     var isStopped: Bool { worker.isStopped }
 
@@ -53,18 +57,25 @@ final class WorkerUnderTest {
     }
 
     /// Serves an address.
-    func open(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings()) {
-        post(.apply(open: [serve(address, to: endpoints, settings: settings)], replace: [], close: []) { _ in })
+    func open(
+        _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings(),
+        _ transport: TransportProtocol = .tcp
+    ) {
+        post(.apply(open: [serve(address, to: endpoints, settings, transport)], replace: [], close: []) { _ in })
     }
 
     /// Puts another group behind an address.
-    func replace(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings) {
-        post(.apply(open: [], replace: [serve(address, to: endpoints, settings: settings)], close: []) { _ in })
+    func replace(
+        _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings, _ transport: TransportProtocol = .tcp
+    ) {
+        post(.apply(open: [], replace: [serve(address, to: endpoints, settings, transport)], close: []) { _ in })
     }
 
-    private func serve(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings) -> ServedFrontend {
-        let key = FrontendKey(address, .tcp)
-        let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: .tcp)
+    private func serve(
+        _ address: SocketAddress, to endpoints: [SocketAddress], _ settings: EndpointGroup.Settings, _ transport: TransportProtocol
+    ) -> ServedFrontend {
+        let key = FrontendKey(address, transport)
+        let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: transport)
         let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
         let rows = nextRow + 1..<nextRow + 1 + group.endpoints.count
         let frontend = ServedFrontend(
@@ -72,14 +83,28 @@ final class WorkerUnderTest {
         serviceRows.append(nextRow)
         endpointRows += Array(rows)
         nextRow = rows.upperBound
-        served[key] = frontend
         return frontend
     }
 
+    /// A UDP port as workers serve it. No endpoint stands behind two of them.
+    func serveDatagrams(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings) -> ServedFrontend {
+        func row(_ rows: inout [SocketAddress: Int], _ address: SocketAddress) -> Int {
+            if let row = rows[address] { return row }
+            defer { nextRow += 1 }
+            rows[address] = nextRow
+            return nextRow
+        }
+        let service = ServicePortName(namespace: "default", name: "u\(address)", port: "", transport: .udp)
+        let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
+        return ServedFrontend(
+            frontend: Frontend(key: FrontendKey(address, .udp), origin: .clusterIP, group: group),
+            serviceRow: row(&datagramRows, address),
+            endpointRows: group.endpoints.map { row(&datagramEndpointRows, $0.address) })
+    }
+
     /// Serves an address no more.
-    func close(_ address: SocketAddress) {
-        served[FrontendKey(address, .tcp)] = nil
-        post(.apply(open: [], replace: [], close: [FrontendKey(address, .tcp)]) { _ in })
+    func close(_ address: SocketAddress, _ transport: TransportProtocol = .tcp) {
+        post(.apply(open: [], replace: [], close: [FrontendKey(address, transport)]) { _ in })
     }
 
     func post(_ command: WorkerCommand) { precondition(mailbox.post(command), "the mailbox is full") }
@@ -141,7 +166,7 @@ final class WorkerUnderTest {
         if connectionsActive != 0 { found.append("\(connectionsActive) flows are left") }
         if counter(Column.accepted) != closed { found.append("accepted \(counter(Column.accepted)), closed \(closed)") }
         if closed(.internal) != 0 { found.append("\(closed(.internal)) were closed for no reason that has a name") }
-        found += miscounted()
+        found += miscounted() + datagramImbalances()
         for row in serviceRows + endpointRows where counters.read(row: row, column: Column.connectionsActive) != 0 {
             found.append("row \(row) counts \(Int64(bitPattern: counters.read(row: row, column: Column.connectionsActive))) as active")
         }

@@ -29,6 +29,13 @@ struct AllocationTests {
         #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
     }
 
+    @Test(arguments: UDPClass.allCases)
+    func norDoTenThousandRoundTripsOfUDP(_ udpClass: UDPClass) {
+        let finding = WarmDatagrams(clients: WarmWorker.isOptimised ? 1000 : 50, udpClass).measure()
+        #expect(finding.failures == [])
+        #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
+    }
+
     @Test(arguments: WarmWorker.allSettings)
     func norDoesAnEndpointThatRefuses(_ settings: EndpointGroup.Settings) {
         let finding = WarmWorker(connections: WarmWorker.isOptimised ? 1000 : 200, settings, refuses: true).measure()

@@ -1,7 +1,7 @@
 internal import Addressing
 internal import ServiceModel
 
-/// `[ADDR:]PORT=[ADDR:]PORT,…`: one Service with inline endpoints, written on the command line.
+/// `[ADDR:]PORT[/udp]=[ADDR:]PORT,…`: one Service with inline endpoints, written on the command line.
 ///
 /// It stands for a Service in YAML and for nothing else: `yaml` is that Service, `object` is what loading it gives.
 struct Shorthand: Equatable, Sendable {
@@ -12,6 +12,8 @@ struct Shorthand: Equatable, Sendable {
 
     let text: String
     let listen: SocketAddress
+    /// TCP or UDP.
+    let transport: TransportProtocol
     /// At least one.
     let backends: [SocketAddress]
     /// Name of the Service; unique among the shorthands of one command line.
@@ -21,17 +23,15 @@ struct Shorthand: Equatable, Sendable {
     /// such a name is named with a `./` in front.
     static func isMeant(by argument: String) -> Bool {
         guard let equals = argument.firstIndex(of: "=") else { return false }
-        var left = argument[..<equals]
-        if left.hasSuffix("/udp") || left.hasSuffix("/tcp") { left = left.dropLast(4) }
+        let (left, _) = listenPart(argument[..<equals])
         return left.contains { $0.isASCII && $0.isNumber } && left.allSatisfy { $0.isHexDigit || "[].:".contains($0) }
     }
 
     init(_ text: String) throws(Malformed) {
         guard let equals = text.firstIndex(of: "=") else { throw Malformed(description: "\(text): there is no \"=\"") }
-        var left = text[..<equals]
-        if left.hasSuffix("/udp") { throw Malformed(description: "\(text): UDP is not forwarded yet") }
-        if left.hasSuffix("/tcp") { left = left.dropLast(4) }
+        let (left, transport) = Self.listenPart(text[..<equals])
         self.text = text
+        self.transport = transport
         listen = try Self.address(left, of: text, role: "the address to listen on")
         var backends: [SocketAddress] = []
         for part in text[text.index(after: equals)...].split(separator: ",", omittingEmptySubsequences: false) {
@@ -42,10 +42,11 @@ struct Shorthand: Equatable, Sendable {
             if !backends.contains(backend) { backends.append(backend) }
         }
         self.backends = backends
-        name = "port-\(listen.port)"
+        name = transport == .udp ? "port-\(listen.port)-udp" : "port-\(listen.port)"
     }
 
-    /// Reads all shorthands of a command line and gives the second Service of one port another name: `port-80`, `port-80-2`.
+    /// Reads all shorthands of a command line and gives the second Service of one port and protocol
+    /// another name: `port-80`, `port-80-2`, `port-53-udp`.
     static func all(_ texts: [String]) throws(Malformed) -> [Shorthand] {
         var names: [String: Int] = [:]
         var result: [Shorthand] = []
@@ -76,6 +77,7 @@ struct Shorthand: Equatable, Sendable {
             let address = listen.address.family == .ipv6 ? "\"\(listen.address)\"" : "\(listen.address)"
             lines += ["  externalIPs: [\(address)]", "  ports:", "  - port: \(listen.port)"]
         }
+        if transport == .udp { lines.append("    protocol: UDP") }
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -83,7 +85,7 @@ struct Shorthand: Equatable, Sendable {
     var object: KubernetesObject {
         let location = SourceLocation(file: text)
         var service = Service()
-        var port = Service.Port(port: listen.port, targetPort: listen.port, location: location)
+        var port = Service.Port(transport: transport, port: listen.port, targetPort: listen.port, location: location)
         if listensOnAnyAddress {
             service.type = .nodePort
             port.nodePort = listen.port
@@ -95,6 +97,12 @@ struct Shorthand: Equatable, Sendable {
         return KubernetesObject(
             metadata: ObjectMetadata(name: name, annotations: ["ringway.dev/endpoints": endpointsAnnotation]),
             body: .service(service), location: location)
+    }
+
+    /// What stands before the `=`, parted from the protocol, which is TCP where none is named.
+    private static func listenPart(_ part: Substring) -> (address: Substring, transport: TransportProtocol) {
+        if part.hasSuffix("/udp") { return (part.dropLast(4), .udp) }
+        return (part.hasSuffix("/tcp") ? part.dropLast(4) : part, .tcp)
     }
 
     /// `PORT` alone is that port of 127.0.0.1.

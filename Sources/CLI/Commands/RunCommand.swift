@@ -8,15 +8,15 @@ internal import ServiceModel
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "Balance the TCP connections of the Services in files, directories or standard input.",
+        abstract: "Balance the TCP connections and UDP sessions of the Services in files, directories or standard input.",
         usage: "ringway run [<options>] <file|dir|-|shorthand> ...",
         discussion: """
             Sources are Kubernetes YAML or JSON: Service, EndpointSlice, Endpoints, Pod and List. Files and directories are watched, \
             and changes are applied at once, without touching connections.
 
-            The shorthand [ADDR:]PORT=[ADDR:]PORT,... stands for one Service: `ringway run 9300=9301,9302,9303` listens on \
+            The shorthand [ADDR:]PORT[/udp]=[ADDR:]PORT,... stands for one Service: `ringway run 9300=9301,9302,9303` listens on \
             127.0.0.1:9300. A port without an address is on 127.0.0.1; an IPv6 address stands in brackets; 0.0.0.0 listens on all \
-            addresses. `--print` shows the YAML it stands for.
+            addresses; /udp makes it a UDP port. `--print` shows the YAML it stands for.
 
             SIGTERM or SIGINT: stops accepting, lets connections finish within --grace, exits with 0. A second signal exits at once \
             with 143 or 130.

@@ -12,6 +12,7 @@ struct LimitsReport {
     var text: String {
         let parts = [
             (budget.ofProgram, "the program"), (budget.ofEngines, workers), (budget.ofPipes, "pipes"), (budget.ofListeners, "listeners"),
+            (budget.ofSessions, "UDP sessions"),
         ]
         let setAside = parts.filter { $0.0 > 0 }.map { "\(Self.grouped($0.0)) for \($0.1)" }.joined(separator: ", ")
         let files = "ulimit -n \(Self.grouped(budget.openFiles))"
@@ -40,10 +41,13 @@ struct LimitsReport {
     private func filesWanted(for connections: Int) -> Int {
         var files = 2 * connections
         // What is set aside grows with the limit up to a bound, and the tables hold so many: this ends.
-        while DescriptorBudget(openFiles: files, workers: budget.workers, listeners: budget.ofListeners).connections < connections {
-            files += 64
-        }
+        while budget(openFiles: files).connections < connections { files += 64 }
         return files
+    }
+
+    private func budget(openFiles: Int) -> DescriptorBudget {
+        DescriptorBudget(
+            openFiles: openFiles, workers: budget.workers, listeners: budget.ofListeners, servesDatagrams: budget.ofSessions > 0)
     }
 
     /// `1,234,567`.

@@ -38,7 +38,7 @@ struct StartReport {
         }
         if reports.isEmpty {
             let places = sources.joined(separator: " ")
-            lines.append("listen   nothing yet: no Service with an address and a TCP port in \(places); watching for changes")
+            lines.append("listen   nothing yet: no Service with an address and a port in \(places); watching for changes")
         }
         if let adminSocket {
             lines.append("admin    \(adminSocketIsDefault ? "ringway stats" : "ringway stats --admin-socket \(adminSocket)")")

@@ -9,15 +9,19 @@ struct StatisticsTable {
         let data = report.dataPlane
         var blocks = [process]
         if !data.services.isEmpty { blocks.append(Self.columns(services)) }
-        let closed = data.services.filter { !$0.closed.isEmpty }
-        if !closed.isEmpty {
-            let rows = closed.map { service in
+        let datagrams = data.services.filter { $0.transport == "UDP" }
+        if !datagrams.isEmpty {
+            let rows = datagrams.map { service in
                 [
-                    Self.name(service),
-                    service.closed.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }.joined(
-                        separator: ", "),
+                    Self.name(service), Self.counts(service.dropped), "\(service.datagramsFromClients)", "\(service.datagramsToClients)",
+                    "\(service.rebinds)",
                 ]
             }
+            blocks.append(Self.columns([["UDP", "DROPPED BECAUSE", "DATAGRAMS IN", "OUT", "REBINDS"]] + rows))
+        }
+        let closed = data.services.filter { !$0.closed.isEmpty }
+        if !closed.isEmpty {
+            let rows = closed.map { [Self.name($0), Self.counts($0.closed)] }
             blocks.append(Self.columns([["SERVICE", "CLOSED BECAUSE"]] + rows, leftColumns: 2))
         }
         let closedListeners = data.listeners.filter { $0.state != "listening" }
@@ -33,11 +37,14 @@ struct StatisticsTable {
         let data = report.dataPlane
         let configuration = report.configuration
         let active = data.workers.reduce(0) { $0 + $1.connectionsActive }
+        let sessions =
+            data.services.contains { $0.transport == "UDP" }
+            ? "  udp sessions \(data.workers.reduce(0) { $0 + $1.sessionsActive })" : ""
         return """
             ringway \(report.version)  engine \(data.engine) (\(data.engineReason))  pid \(report.pid)  \
             up \(Self.uptime(report.uptimeSeconds))
             objects \(configuration.objects) (\(configuration.rejectedObjects) rejected)  generation \(data.generation) of \
-            \(configuration.generation)  listeners \(data.listeners.count)  connections \(active) of \(data.connectionsMax)
+            \(configuration.generation)  listeners \(data.listeners.count)  connections \(active) of \(data.connectionsMax)\(sessions)
             """
     }
 
@@ -90,7 +97,12 @@ struct StatisticsTable {
 
     private static func name(_ service: DataPlaneStatistics.Service) -> String {
         let port = service.port.isEmpty ? "" : ":\(service.port)"
-        return "\(service.namespace)/\(service.name)\(port)"
+        return "\(service.namespace)/\(service.name)\(port)\(service.transport == "UDP" ? " udp" : "")"
+    }
+
+    /// `limit-rate 12, not-sent 3`, the most frequent first.
+    private static func counts(_ counts: [String: UInt64]) -> String {
+        counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
     }
 
     /// Lines up cells: the first columns to the left, the others, which are numbers, to the right.

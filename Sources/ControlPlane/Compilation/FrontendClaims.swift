@@ -26,7 +26,7 @@ struct FrontendClaims {
                 for listen in port.listens {
                     guard let winner = winners[listen.key] else {
                         winners[listen.key] = Claim(service: service, port: index, origin: listen.origin)
-                        addresses.insert(listen.key.address)
+                        addresses.insert(listen.key)
                         continue
                     }
                     // A nodePort that a port of the same Service asks for twice is one listener all the same.
@@ -46,11 +46,11 @@ struct FrontendClaims {
 
 /// The addresses we listen on, to tell an endpoint that is ourselves.
 struct FrontendAddresses: Equatable {
-    private var exact: Set<SocketAddress> = []
+    private var exact: Set<FrontendKey> = []
 
     var isEmpty: Bool { exact.isEmpty }
 
-    mutating func insert(_ address: SocketAddress) { exact.insert(address) }
+    mutating func insert(_ key: FrontendKey) { exact.insert(key) }
 
     func symmetricDifference(_ other: FrontendAddresses) -> FrontendAddresses {
         var result = FrontendAddresses()
@@ -58,12 +58,12 @@ struct FrontendAddresses: Equatable {
         return result
     }
 
-    /// Whether a connection to `endpoint` would arrive at one of the addresses. A listener on any address also catches
-    /// loopback; which other addresses are the host's own is not known here.
-    func contains(_ endpoint: SocketAddress) -> Bool {
-        if exact.contains(endpoint) { return true }
+    /// Whether what is sent to `endpoint` would arrive at one of the addresses, by the same protocol. A listener on any address also
+    /// catches loopback; which other addresses are the host's own is not known here.
+    func contains(_ endpoint: SocketAddress, _ transport: TransportProtocol) -> Bool {
+        if exact.contains(FrontendKey(endpoint, transport)) { return true }
         guard endpoint.address.isLoopback else { return false }
         let any = endpoint.address.family == .ipv4 ? IPAddress.anyIPv4 : .anyIPv6
-        return exact.contains(SocketAddress(any, endpoint.port))
+        return exact.contains(FrontendKey(SocketAddress(any, endpoint.port), transport))
     }
 }

@@ -3,8 +3,9 @@ internal import Routing
 internal import ServiceModel
 
 extension EndpointGroup.Settings {
-    /// What a Service asks for, defaults filled in.
-    init(_ service: Service) {
+    /// What a Service asks for at one of its ports, defaults filled in. What is for another protocol is left out: a change of it is
+    /// none of this port.
+    init(_ service: Service, _ port: Service.Port) {
         self.init()
         connectionsMax = service.settings.connectionsMax
         connectionsPerSourceMax = service.settings.connectionsPerSourceMax
@@ -16,13 +17,17 @@ extension EndpointGroup.Settings {
             case .consistentHash: .clientIP
             case nil: service.affinity == .clientIP ? .clientIP : .random
             }
+        if let failures = service.settings.ejectAfter { ejectAfter = UInt8(clamping: failures) }
+        if port.transport == .udp {
+            datagrams = DatagramSettings(service.settings, port)
+            return
+        }
         proxyProtocol =
             switch service.settings.proxyProtocol {
             case .v1: .v1
             case .v2: .v2
             case nil: nil
             }
-        if let failures = service.settings.ejectAfter { ejectAfter = UInt8(clamping: failures) }
         acceptsHeadersFrom = service.settings.acceptProxyProtocolFrom ?? []
         refusesUnexpectedHeaders = service.settings.unexpectedProxyHeader == .close
         timeouts = Timeouts(
@@ -30,6 +35,48 @@ extension EndpointGroup.Settings {
             userTimeout: service.settings.userTimeout)
         timeouts.connect = service.settings.connectTimeout
         timeouts.connectAttempt = service.settings.connectAttemptTimeout
+    }
+}
+
+extension DatagramSettings {
+    init(_ settings: Service.Settings, _ port: Service.Port) {
+        self.init()
+        udpClass =
+            switch settings.udpClass {
+            case .session: .session
+            case .oneReply: .oneReply
+            case .oneWay: .oneWay
+            case .perDatagram: .perDatagram
+            case nil: UDPClass(usualFor: port)
+            }
+        unansweredTimeout = settings.udpTimeout ?? unansweredTimeout
+        answeredTimeout = settings.udpStreamTimeout ?? answeredTimeout
+        replyRatioMax = settings.udpReplyRatioMax
+        datagramsPerSourceMax = settings.udpRatePerSource
+    }
+}
+
+extension UDPClass {
+    /// What suits the protocol that a port names; where it names none, the one that its number stands for.
+    fileprivate init(usualFor port: Service.Port) {
+        // A prefix says who defined the name: `example.com/dns` is spoken as `dns` is.
+        let name = port.appProtocol?.split(separator: "/").last?.lowercased()
+        self =
+            switch name ?? Self.usualName(of: port.port) {
+            case "dns", "domain", "ntp": .oneReply
+            case "syslog", "statsd": .oneWay
+            default: .session
+            }
+    }
+
+    private static func usualName(of port: PortNumber) -> String? {
+        switch port.rawValue {
+        case 53: "dns"
+        case 123: "ntp"
+        case 514: "syslog"
+        case 8125: "statsd"
+        default: nil
+        }
     }
 }
 

@@ -54,26 +54,28 @@ struct ServicePlan: Equatable {
         let opensNodePorts = service.type == .nodePort || service.type == .loadBalancer
         var unforwarded = 0
         for port in service.ports {
-            guard port.transport == .tcp else {
+            guard port.transport != .sctp else {
                 unforwarded += 1
                 note(
                     .warning, port.location,
                     "Service \(key): \(port.transport.rawValue) is not forwarded yet; port \(Self.label(port)) has no listener")
                 continue
             }
-            var listens = addresses.map { Listen(key: FrontendKey(SocketAddress($0.address, port.port), .tcp), origin: $0.origin) }
+            var listens = addresses.map { address in
+                Listen(key: FrontendKey(SocketAddress(address.address, port.port), port.transport), origin: address.origin)
+            }
             if opensNodePorts, let nodePort = port.nodePort {
                 // The only field that listens on any address, because that is what a nodePort asks for: every address of the
                 // node, in both families. They don't clash, as the data plane sets IPV6_V6ONLY.
                 for any in [IPAddress.anyIPv4, .anyIPv6] {
-                    listens.append(Listen(key: FrontendKey(SocketAddress(any, nodePort), .tcp), origin: .nodePort))
+                    listens.append(Listen(key: FrontendKey(SocketAddress(any, nodePort), port.transport), origin: .nodePort))
                 }
             }
             guard !listens.isEmpty else { continue }
             ports.append(
                 Port(
-                    name: ServicePortName(namespace: key.namespace, name: key.name, port: port.name, transport: .tcp),
-                    settings: EndpointGroup.Settings(service), weights: EndpointWeights(service.settings.weights ?? []),
+                    name: ServicePortName(namespace: key.namespace, name: key.name, port: port.name, transport: port.transport),
+                    settings: EndpointGroup.Settings(service, port), weights: EndpointWeights(service.settings.weights ?? []),
                     listens: listens, pools: [], location: port.location))
         }
         if ports.isEmpty, unforwarded < service.ports.count {
@@ -133,11 +135,15 @@ struct ServicePlan: Equatable {
             let join = EndpointJoin(slices: slices, portName: port.name.port, transport: port.name.transport)
             ports[index].pools = join.pools
             if !join.portFound, !slices.isEmpty {
-                let names = Set(slices.flatMap(\.ports).filter { $0.transport == .tcp }.map { "\"\($0.name)\"" }).sorted()
-                let has = names.isEmpty ? "none of its ports is TCP" : "TCP ports there: \(names.joined(separator: ", "))"
+                let transport = port.name.transport
+                let names = Set(slices.flatMap(\.ports).filter { $0.transport == transport }.map { "\"\($0.name)\"" }).sorted()
+                let has =
+                    names.isEmpty
+                    ? "none of its ports is \(transport.rawValue)" : "\(transport.rawValue) ports there: \(names.joined(separator: ", "))"
                 note(
                     .warning, port.location,
-                    "Service \(port.name) has no endpoints: no \(source) of it has a TCP port named \"\(port.name.port)\" (\(has))")
+                    "Service \(port.name) has no endpoints: no \(source) of it has a \(transport.rawValue) port named "
+                        + "\"\(port.name.port)\" (\(has))")
             } else if join.candidateCount > 0, join.pools.allSatisfy(\.endpoints.isEmpty) {
                 note(.warning, port.location, "Service \(port.name): no endpoint is ready (of \(join.candidateCount))")
             }
@@ -149,7 +155,8 @@ struct ServicePlan: Equatable {
         for port in ports {
             let endpoints = port.pools.flatMap(\.endpoints)
             guard !endpoints.isEmpty, endpoints.allSatisfy({ port.weights.weight(of: $0) == 0 }) else { continue }
-            note(.warning, port.location, "Service \(port.name): every endpoint has weight 0, so new connections are refused")
+            let refused = port.name.transport == .udp ? "clients" : "new connections"
+            note(.warning, port.location, "Service \(port.name): every endpoint has weight 0, so \(refused) are refused")
         }
     }
 

@@ -120,7 +120,9 @@ private struct CompiledService {
 
     func names(anyOf frontends: FrontendAddresses) -> Bool {
         guard !frontends.isEmpty else { return false }
-        return plan.ports.contains { $0.pools.contains { $0.endpoints.contains(where: frontends.contains) } }
+        return plan.ports.contains { port in
+            port.pools.contains { $0.endpoints.contains { frontends.contains($0, port.name.transport) } }
+        }
     }
 
     /// Builds the groups; one whose content is the same as before stays the same object.
@@ -130,7 +132,7 @@ private struct CompiledService {
         for port in plan.ports {
             var own: Set<SocketAddress> = []
             for (index, pool) in port.pools.enumerated() {
-                let loops = frontends.isEmpty ? [] : pool.endpoints.filter(frontends.contains)
+                let loops = frontends.isEmpty ? [] : pool.endpoints.filter { frontends.contains($0, port.name.transport) }
                 own.formUnion(loops)
                 let addresses = loops.isEmpty ? pool.endpoints : pool.endpoints.filter { !loops.contains($0) }
                 let endpoints = addresses.map { Endpoint($0, weight: port.weights.weight(of: $0)) }
@@ -147,7 +149,7 @@ private struct CompiledService {
                         severity: .warning, location: port.location,
                         object: ObjectKey(kind: .service, namespace: key.namespace, name: key.name),
                         message: "Service \(port.name): endpoint \(loop) is left out: it is one of our own listeners, "
-                            + "and a connection to it would come back for ever"))
+                            + "and what is sent to it would come back for ever"))
             }
         }
         groups = next

@@ -7,7 +7,8 @@ enum BindFailure {
     static func text(errno: Int32, _ key: FrontendKey) -> String {
         switch errno {
         case EADDRNOTAVAIL, EAFNOSUPPORT: text(errno: errno, key.address.address)
-        case EADDRINUSE: "port \(key.address.port) is in use by another process; `ss -ltnp` names it"
+        case EADDRINUSE:
+            "port \(key.address.port) is in use by another process; `\(key.transport == .udp ? "ss -lunp" : "ss -ltnp")` names it"
         case EACCES, EPERM: "port \(key.address.port) needs CAP_NET_BIND_SERVICE (or net.ipv4.ip_unprivileged_port_start)"
         case EMFILE: "no more open files are allowed (ulimit -n)"
         case ENFILE: "no more listeners: a worker holds \(Limits.listenersMax)"

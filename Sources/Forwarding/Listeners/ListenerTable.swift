@@ -1,3 +1,4 @@
+import Addressing
 import Engine
 import Routing
 
@@ -14,7 +15,13 @@ struct Listener: BitwiseCopyable {
 
     var generation: UInt32
     var phase = Phase.free
-    /// Whether an accept is in the kernel.
+    /// A UDP socket: it has sessions, and its one operation is a watch.
+    var isDatagrams = false
+    /// It stands in the worker's queue of listeners with more to read.
+    var isUnread = false
+    /// Changes of its group so far, for sessions to find out whether they have seen the last.
+    var epoch: UInt32 = 0
+    /// Whether an accept, or the watch, is in the kernel.
     var isAccepting = false
     var acceptCancelled = false
     /// `.none` once it is closed.
@@ -28,6 +35,8 @@ struct Listener: BitwiseCopyable {
     var connectAttemptNanoseconds: UInt64 = 0
 
     init(generation: UInt32) { self.generation = generation }
+
+    var isAcceptor: Bool { phase == .open && !isDatagrams }
 }
 
 /// The listeners of one worker. Slots are few and reused; the frontend of each stands beside the plain row.
@@ -78,6 +87,7 @@ struct ListenerTable: ~Copyable {
         rows[Int(slot)].phase = .open
         rows[Int(slot)].socket = socket
         rows[Int(slot)].turn = turn
+        rows[Int(slot)].isDatagrams = served.frontend.key.transport == .udp
         frontends[Int(slot)] = served
         slots[served.frontend.key] = slot
         return slot
@@ -87,6 +97,7 @@ struct ListenerTable: ~Copyable {
     mutating func replace(_ slot: UInt32, with served: ServedFrontend) -> ServedFrontend? {
         let old = frontends[Int(slot)]
         frontends[Int(slot)] = served
+        rows[Int(slot)].epoch &+= 1
         return old
     }
 

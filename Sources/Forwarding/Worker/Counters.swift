@@ -20,6 +20,10 @@ package enum Column {
     package static let connectionsNotLogged = 13
     package static let portsExhausted = 14
     package static let buffersActive = 15
+    package static let sessionsActive = 16
+    package static let sessionsEvicted = 17
+    package static let repliesLate = 18
+    package static let socketsActive = 19
 
     // Rows of Service ports and of endpoints.
     package static let connections = 0
@@ -33,7 +37,14 @@ package enum Column {
     package static let closed = 6
 
     /// `closed` is followed by one column for each reason.
-    package static let count = closed + CloseReason.allCases.count
+    package static let datagramsFromClients = closed + CloseReason.allCases.count
+    package static let datagramsToClients = datagramsFromClients + 1
+    /// Sessions that went on with another endpoint.
+    package static let rebinds = datagramsFromClients + 2
+    package static let dropped = datagramsFromClients + 3
+
+    /// `dropped` is followed by one column for each reason.
+    package static let count = dropped + DatagramDrop.allCases.count
     package static let workerRow = 0
     /// Where everything is counted that found no row of its own.
     package static let overflowRow = 1

@@ -27,10 +27,36 @@ struct RingQueue<Element: BitwiseCopyable>: ~Copyable {
     }
 }
 
+/// Legs whose receives are starved, in order of arrival. A leg stands in it once at most, whatever has become of its flow since: while
+/// there are no buffers none is taken, and entries of flows that came and went must not push out those that wait.
+struct StarvedLegs: ~Copyable {
+    private var names: RingQueue<LegName>
+    private var isListed: FixedTable<Bool>
+
+    init(flowsMax: Int) {
+        names = RingQueue(capacity: 2 * flowsMax)
+        isListed = FixedTable(zeroedCapacity: 2 * flowsMax)
+    }
+
+    var isEmpty: Bool { names.isEmpty }
+
+    mutating func append(_ name: LegName) {
+        guard !isListed[Int(name.rawValue)] else { return }
+        isListed[Int(name.rawValue)] = true
+        names.append(name)
+    }
+
+    mutating func take() -> LegName? {
+        guard let name = names.take() else { return nil }
+        isListed[Int(name.rawValue)] = false
+        return name
+    }
+}
+
 /// A leg of a flow as a starved receive is remembered, in 4 bytes. It needs no generation: a slot that has another owner by then is
 /// left alone unless that one's receive is starved, too.
 struct LegName: BitwiseCopyable {
-    private let rawValue: UInt32
+    fileprivate let rawValue: UInt32
 
     init(_ slot: UInt32, _ leg: Leg) { rawValue = slot << 1 | UInt32(leg.rawValue) }
 

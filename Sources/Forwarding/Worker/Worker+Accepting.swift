@@ -47,6 +47,8 @@ extension Worker {
             // There may be no room now: that is found out below, and is a pause of its own, which looks again.
             acceptPause = .none
             missedArming = true
+            // Datagrams need no room for connections.
+            for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open && listeners[slot].isDatagrams { armWatch(slot) }
         }
         switch acceptPause {
         case .none:
@@ -75,17 +77,18 @@ extension Worker {
 
     mutating func armAllAccepts() {
         missedArming = false
-        for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { armAccept(slot) }
+        for slot in 0..<UInt32(listeners.touched) where listeners[slot].isAcceptor { armAccept(slot) }
     }
 
     mutating func cancelAccepts() {
-        for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { cancelAccept(slot) }
+        for slot in 0..<UInt32(listeners.touched) where listeners[slot].isAcceptor { cancelAccept(slot) }
     }
 
     mutating func cancelAccept(_ slot: UInt32) {
         guard listeners[slot].isAccepting, !listeners[slot].acceptCancelled else { return }
         listeners[slot].acceptCancelled = true
-        submissions.append(.cancel(acceptToken(slot), on: listeners[slot].socket))
+        let token = listeners[slot].isDatagrams ? watchToken(slot) : acceptToken(slot)
+        submissions.append(.cancel(token, on: listeners[slot].socket))
     }
 
     func acceptToken(_ slot: UInt32) -> OperationToken {

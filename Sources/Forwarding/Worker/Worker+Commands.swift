@@ -1,3 +1,4 @@
+import Addressing
 import Engine
 import Glibc
 import Routing
@@ -15,11 +16,14 @@ extension Worker {
                 self.reply = WorkerReply()
                 acknowledge(reply)
             case .stopAccepting:
-                for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { closeListener(slot) }
+                for slot in 0..<UInt32(listeners.touched) where listeners[slot].isAcceptor { closeListener(slot) }
             case .resetAll:
                 resetSweep = 0
             case .stop:
                 stopDeadline = now &+ Limits.stopNanoseconds
+                // UDP goes on until now: it has nothing that could be finished.
+                for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { closeListener(slot) }
+                sessionSweep = 0
             }
         }
     }
@@ -31,12 +35,14 @@ extension Worker {
         for served in replace {
             guard let slot = listeners.slot(of: served.frontend.key) else { continue }
             if let old = listeners.replace(slot, with: served) { reply.retired.append(old) }
-            setTimeouts(slot, served)
+            if !listeners[slot].isDatagrams { setTimeouts(slot, served) }
         }
         let turn = Turn(worker: settings.index, of: settings.others.count + 1)
         for served in open where listeners.slot(of: served.frontend.key) == nil {
             let key = served.frontend.key
-            let opened = driver.openListener(key.address, backlog: Limits.backlog)
+            let isDatagrams = key.transport == .udp
+            let opened =
+                isDatagrams ? driver.openDatagramListener(key.address) : driver.openListener(key.address, backlog: Limits.backlog)
             guard opened.error == 0 else {
                 reply.failures.append((key, opened.error))
                 continue
@@ -46,8 +52,13 @@ extension Worker {
                 reply.failures.append((key, ENFILE))
                 continue
             }
-            setTimeouts(slot, served)
-            armAccept(slot)
+            if isDatagrams {
+                hasServedDatagrams = true
+                armWatch(slot)
+            } else {
+                setTimeouts(slot, served)
+                armAccept(slot)
+            }
         }
         counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
     }
@@ -66,9 +77,11 @@ extension Worker {
 
     /// Begins to close a listener: what is in its queue is still served, what comes now is not.
     mutating func closeListener(_ slot: UInt32) {
-        driver.stopArrivals(listeners[slot].socket)
+        // Datagrams in its queue are dropped with the socket, and their senders told by ICMP with the next.
+        if !listeners[slot].isDatagrams { driver.stopArrivals(listeners[slot].socket) }
         cancelAccept(slot)
         listeners.beginDrain(slot)
+        if listeners[slot].isDatagrams { sessionSweep = 0 }
         counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
     }
 
@@ -92,6 +105,7 @@ extension Worker {
 
     /// Takes connections from a closing listener's queue; true when it is empty.
     mutating func drainQueue(of slot: UInt32) -> Bool {
+        if listeners[slot].isDatagrams { return true }
         for _ in 0..<Limits.drainedPerTickMax {
             if case .until = acceptPause { return false }
             guard room > 0 else { return false }

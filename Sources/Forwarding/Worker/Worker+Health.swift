@@ -4,7 +4,7 @@ import Routing
 
 // Health: what a flow tells about its endpoint, and endpoints that are passed over. The table is the process's, so its times are too.
 extension Worker {
-    private var healthNow: UInt64 { EndpointHealth.ticks(clock.reading) }
+    var healthNow: UInt64 { EndpointHealth.ticks(clock.reading) }
 
     /// An endpoint for a flow's next attempt: its place in the group; nil when there is none left.
     // Inlined by order, into the one place that calls it.

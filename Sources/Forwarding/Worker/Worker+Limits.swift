@@ -22,7 +22,7 @@ extension Worker {
     }
 
     /// Connections of a client, on all workers.
-    private func connections(of source: UInt64) -> Int {
+    func connections(of source: UInt64) -> Int {
         var count = settings.sources.read(source)
         for other in settings.otherSources { count &+= other.read(source) }
         return count

@@ -21,13 +21,36 @@ package struct Worker: ~Copyable {
     var portShortage = PortShortage()
     var timers: TimerWheel
     var random: RandomSource
-    var starved: RingQueue<LegName>
+    var starved: StarvedLegs
     /// ACKs that are held back, see `Worker+Acknowledging`.
     var handshakes: RingQueue<OperationToken>
     var answers: RingQueue<OperationToken>
     /// How many of the answers have waited for a turn already, and when it ends.
     var answersDue = 0
     var answersTurnAt: UInt64 = 0
+    // UDP, see `Worker+Datagrams`.
+    package internal(set) var sessions: SessionTable
+    package internal(set) var upstreams: UpstreamTable
+    /// Of sessions, and behind these of sockets.
+    var sessionTimers: TimerWheel
+    var sourceRates = SourceRates()
+    /// What was taken from a listener, and is sent on before anything else happens.
+    let datagrams = DatagramBatch(takesNames: true)
+    /// What was taken from endpoints in this tick, for clients of one listener.
+    let replies = DatagramBatch(takesNames: false)
+    var repliesListener: UInt32 = 0
+    /// Listeners and sockets with more to read than a turn takes.
+    var unreadListeners = RingQueue<UInt32>(capacity: Limits.listenersMax)
+    var unreadUpstreams: RingQueue<UInt32>
+    var sessionsMax: Int
+    /// No port was free for a UDP socket: when the next one is looked for.
+    var portsLookAt: UInt64 = 0
+    /// Whether there has ever been a listener of datagrams: until then nothing of them has to be looked at.
+    var hasServedDatagrams = false
+    /// Changes of endpoints' health so far, in the whole process; read as datagrams are taken.
+    var healthEpoch: UInt32 = 0
+    /// The next slot of a sweep that closes sessions without a listener; nil when there is none.
+    var sessionSweep: UInt32?
     var reply = WorkerReply()
     /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot; of all others at least the client's address while
     /// connections are logged.
@@ -87,8 +110,12 @@ package struct Worker: ~Copyable {
         addresses = FixedTable(zeroedCapacity: settings.flowsMax)
         notes = FixedTable(zeroedCapacity: settings.flowsMax)
         logsConnections = settings.connectionLogging != .off
-        // Both legs of a flow may be starved.
-        starved = RingQueue(capacity: settings.flowsMax * 2)
+        sessions = SessionTable(capacity: settings.sessionsMax, secret: Mixer.mix(settings.seed ^ 0x7365_7373_696f_6e73))
+        upstreams = UpstreamTable(capacity: 2 * settings.sessionsMax)
+        sessionTimers = TimerWheel(capacity: 3 * settings.sessionsMax, now: now)
+        unreadUpstreams = RingQueue(capacity: 2 * settings.sessionsMax)
+        sessionsMax = settings.sessionsMax
+        starved = StarvedLegs(flowsMax: settings.flowsMax)
         handshakes = RingQueue(capacity: Limits.withheldACKsMax)
         answers = RingQueue(capacity: Limits.withheldACKsMax)
         random = RandomSource(seed: settings.seed)
@@ -118,22 +145,28 @@ package struct Worker: ~Copyable {
         readLimits()
         let handshakesDue = handshakes.count
         for index in 0..<completions.count { handle(completions[index]) }
+        if hasServedDatagrams { finishDatagrams() }
         if handshakesDue > 0 { acknowledgeHandshakes(handshakesDue) }
         if !answers.isEmpty { acknowledgeAnswers() }
         if isWoken { drainMailbox() }
         if let slot = resetSweep { resetFlows(from: slot) }
+        if hasServedDatagrams { lookAfterSessions() }
         fireTimers()
         resumeStarved()
         if !listeners.draining.isEmpty { drainListeners() }
         settleAccepting()
         publishCounters()
-        let isDone = flows.active == 0 && submissions.isEmpty && listeners.draining.isEmpty
+        let isDone = flows.active == 0 && upstreams.active == 0 && submissions.isEmpty && listeners.draining.isEmpty
         if let stopDeadline, isDone || now >= stopDeadline { isStopped = true }
     }
 
     func waitNanoseconds() -> UInt64 {
         if isWoken || resetSweep != nil { return 0 }
         var wait = timers.waitNanoseconds(now)
+        if hasServedDatagrams {
+            if sessionSweep != nil || !unreadListeners.isEmpty || !unreadUpstreams.isEmpty { return 0 }
+            wait = min(wait, sessionTimers.waitNanoseconds(now))
+        }
         if let stopDeadline { wait = min(wait, stopDeadline > now ? stopDeadline - now : 0, 10_000_000) }
         switch acceptPause {
         case .none: break
@@ -160,6 +193,7 @@ package struct Worker: ~Copyable {
         guard let read = settings.connectionsMax else { return }
         limitReadAt = now
         connectionsMax = read()
+        if let read = settings.sessionsLimit { sessionsMax = min(settings.sessionsMax, max(1, read())) }
     }
 
     mutating func publishCounters() {
@@ -167,6 +201,7 @@ package struct Worker: ~Copyable {
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
         counters.set(UInt64(pool.capacity &- driver.receiveBuffers), row: Column.workerRow, column: Column.buffersActive)
         publishActive()
+        if hasServedDatagrams { counters.set(UInt64(upstreams.active), row: Column.workerRow, column: Column.socketsActive) }
         if hasUsedPipes { counters.set(UInt64(driver.pipesOpen), row: Column.workerRow, column: Column.pipesOpen) }
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
@@ -183,10 +218,11 @@ package struct Worker: ~Copyable {
             acceptCompleted(completion)
             return
         }
+        if kind.rawValue >= OperationKind.watchListener.rawValue { return handleWatch(kind, completion) }
         guard flows.isCurrent(completion.token) else { return dropStale(completion) }
         let slot = completion.token.slot
         switch kind {
-        case .accept: break
+        case .accept, .watchListener, .watchUpstream: break
         case .connect: connectCompleted(slot, completion.result)
         case .receiveFromClient:
             if flows[slot].isInspected { inspect(slot, completion) } else { receiveCompleted(slot, .client, completion) }

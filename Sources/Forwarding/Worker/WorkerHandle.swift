@@ -28,7 +28,8 @@ final class WorkerHandle: Sendable {
 
     /// Starts all workers; either all of them run or none.
     static func start(
-        _ engine: EngineSelection.Name, settings: DataPlaneSettings, health: HealthTable, connectionsMax: @escaping @Sendable () -> Int
+        _ engine: EngineSelection.Name, settings: DataPlaneSettings, health: HealthTable, connectionsMax: @escaping @Sendable () -> Int,
+        sessionsMax: @escaping @Sendable () -> Int
     ) throws(DataPlaneError) -> [WorkerHandle] {
         let tables = (0..<settings.workers).map { _ in makeCounterTable() }
         let secret = Mixer.mix(settings.seed ^ 0x736f_7572_6365_7321)
@@ -44,6 +45,7 @@ final class WorkerHandle: Sendable {
             worker.proxyHeaderNanoseconds = settings.proxyHeaderTimeout.clampedNanoseconds
             worker.timeouts = settings.timeouts
             worker.connectionsMax = connectionsMax
+            worker.sessionsLimit = sessionsMax
             worker.others = tables.indices.filter { $0 != index }.map { tables[$0] }
             worker.connectionsLimit = settings.connectionsMax
             worker.sources = sources[index]
@@ -134,6 +136,10 @@ final class WorkerHandle: Sendable {
         reading.bulkDirections = read(Column.bulkDirections)
         reading.transfersRefused = read(Column.transfersRefused)
         reading.pipesOpen = read(Column.pipesOpen)
+        reading.sessionsActive = read(Column.sessionsActive)
+        reading.sessionsEvicted = read(Column.sessionsEvicted)
+        reading.socketsActive = read(Column.socketsActive)
+        reading.repliesLate = read(Column.repliesLate)
         reading.connectionsNotLogged = read(Column.connectionsNotLogged) &+ notLogged.load(ordering: .relaxed)
         return reading
     }

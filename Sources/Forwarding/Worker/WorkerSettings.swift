@@ -15,6 +15,10 @@ package struct WorkerSettings: Sendable {
     package var flowsMax = Limits.flowsMax
     /// The process's limit of connections, asked for once a second; nil means no limit but the table.
     package var connectionsMax: (@Sendable () -> Int)?
+    /// UDP sessions this worker's table can hold; a power of two.
+    package var sessionsMax = Limits.sessionsMax
+    /// How many of them the limit of open files leaves room for, asked with `connectionsMax`.
+    package var sessionsLimit: (@Sendable () -> Int)?
     /// Counters of the process's other workers, for limits that hold for all together.
     package var others: [CounterTable] = []
     /// The limit that the user set: a connection beyond it is reset. nil means none.

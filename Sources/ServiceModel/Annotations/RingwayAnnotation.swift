@@ -1,3 +1,5 @@
+import Addressing
+
 /// Ringway's own annotations on a Service: the closed list. A further one is one line in `all`, with its name, the place of its
 /// value in `Service`, and what may stand there.
 package enum RingwayAnnotation {
@@ -19,17 +21,19 @@ package enum RingwayAnnotation {
     static let connectTimeout = "ringway.dev/connect-timeout"
     static let connectAttemptTimeout = "ringway.dev/connect-attempt-timeout"
     static let unexpectedProxyHeader = "ringway.dev/unexpected-proxy-header"
+    private static let udpTimeout = "ringway.dev/udp-timeout"
+    private static let udpStreamTimeout = "ringway.dev/udp-stream-timeout"
 
     static let all: [ServiceAnnotation] = [
         ServiceAnnotation(endpoints, \.inlineEndpoints, .endpoints),
         ServiceAnnotation(algorithm, \.settings.algorithm, .choice),
         ServiceAnnotation(weights, \.settings.weights, .weights),
-        ServiceAnnotation(connectTimeout, \.settings.connectTimeout, .duration(TimeoutRange.connect)),
-        ServiceAnnotation(connectAttemptTimeout, \.settings.connectAttemptTimeout, .duration(TimeoutRange.connect)),
-        ServiceAnnotation(idleTimeout, \.settings.idleTimeout, .duration(TimeoutRange.idle, orOff: true)),
-        ServiceAnnotation(halfCloseTimeout, \.settings.halfCloseTimeout, .duration(TimeoutRange.halfClose, orOff: true)),
-        ServiceAnnotation(keepalive, \.settings.keepalive, .duration(TimeoutRange.keepalive, orOff: true)),
-        ServiceAnnotation(userTimeout, \.settings.userTimeout, .duration(TimeoutRange.userTimeout, orOff: true)),
+        ServiceAnnotation(connectTimeout, \.settings.connectTimeout, .duration(TimeoutRange.connect), of: .tcp),
+        ServiceAnnotation(connectAttemptTimeout, \.settings.connectAttemptTimeout, .duration(TimeoutRange.connect), of: .tcp),
+        ServiceAnnotation(idleTimeout, \.settings.idleTimeout, .duration(TimeoutRange.idle, orOff: true), of: .tcp),
+        ServiceAnnotation(halfCloseTimeout, \.settings.halfCloseTimeout, .duration(TimeoutRange.halfClose, orOff: true), of: .tcp),
+        ServiceAnnotation(keepalive, \.settings.keepalive, .duration(TimeoutRange.keepalive, orOff: true), of: .tcp),
+        ServiceAnnotation(userTimeout, \.settings.userTimeout, .duration(TimeoutRange.userTimeout, orOff: true), of: .tcp),
         ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/eject-after", \.settings.ejectAfter, .integer(1...100, orOff: true)),
@@ -38,9 +42,14 @@ package enum RingwayAnnotation {
         ServiceAnnotation("ringway.dev/health-check-timeout", \.settings.healthCheckTimeout, .duration(healthCheckTimes)),
         ServiceAnnotation("ringway.dev/health-check-rise", \.settings.healthCheckRise, .integer(1...100)),
         ServiceAnnotation("ringway.dev/health-check-fall", \.settings.healthCheckFall, .integer(1...100)),
-        ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice),
-        ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges),
-        ServiceAnnotation(unexpectedProxyHeader, \.settings.unexpectedProxyHeader, .choice),
+        ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice, of: .tcp),
+        ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges, of: .tcp),
+        ServiceAnnotation(unexpectedProxyHeader, \.settings.unexpectedProxyHeader, .choice, of: .tcp),
+        ServiceAnnotation("ringway.dev/udp-class", \.settings.udpClass, .choice, of: .udp),
+        ServiceAnnotation(udpTimeout, \.settings.udpTimeout, .duration(TimeoutRange.session), of: .udp),
+        ServiceAnnotation(udpStreamTimeout, \.settings.udpStreamTimeout, .duration(TimeoutRange.session), of: .udp),
+        ServiceAnnotation("ringway.dev/udp-reply-ratio-max", \.settings.udpReplyRatioMax, .integer(1...100_000), of: .udp),
+        ServiceAnnotation("ringway.dev/udp-rate-per-source", \.settings.udpRatePerSource, .integer(1...10_000_000), of: .udp),
     ]
 
     static let names = all.map(\.name)
@@ -49,12 +58,16 @@ package enum RingwayAnnotation {
 /// An annotation and what becomes of its text.
 struct ServiceAnnotation: Sendable {
     let name: String
+    /// The protocol whose ports it is for; nil for those of all.
+    private let transport: TransportProtocol?
     private let read: @Sendable (String, Field, inout Service, inout Findings) -> Void
 
     init<Value: Sendable>(
-        _ name: String, _ place: any WritableKeyPath<Service, Value?> & Sendable, _ reader: AnnotationReader<Value>
+        _ name: String, _ place: any WritableKeyPath<Service, Value?> & Sendable, _ reader: AnnotationReader<Value>,
+        of transport: TransportProtocol? = nil
     ) {
         self.name = name
+        self.transport = transport
         read = { text, field, service, findings in
             if let value = reader.read(text, field, &findings) { service[keyPath: place] = value }
         }
@@ -66,9 +79,13 @@ struct ServiceAnnotation: Sendable {
         return Field(path: .key(annotations.path, name), node: node, parentLocation: node.location)
     }
 
+    /// The Service's ports are read already.
     func read(from annotations: Field, into service: inout Service, findings: inout Findings) {
         guard let field = Self.field(name, in: annotations), let text = field.string else { return }
         read(text, field, &service, &findings)
+        if let transport, !service.ports.isEmpty, !service.ports.contains(where: { $0.transport == transport }) {
+            findings.warn(field, "has no effect, as the Service has no \(transport.rawValue) port")
+        }
     }
 }
 

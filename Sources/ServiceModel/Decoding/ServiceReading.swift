@@ -98,7 +98,8 @@ struct ServiceReading {
             ? nil : readNumber(element.child("port"), isRequired: true, into: &findings)
         let targetPort = readTargetPort(element.child("targetPort"), into: &findings)
         let nodePort = readNodePort(element.child("nodePort"), transport: transport, type: type, seen: &seen, into: &findings)
-        validateAppProtocol(element.child("appProtocol"), into: &findings)
+        let appProtocol = element.child("appProtocol")
+        validateAppProtocol(appProtocol, into: &findings)
         guard let transport, let port else { return nil }
         if !seen.ports.insert(.init(transport: transport, port: port)).inserted {
             let key =
@@ -108,7 +109,7 @@ struct ServiceReading {
         }
         return Service.Port(
             name: name, transport: transport, port: port, targetPort: targetPort.isName ? nil : targetPort.number ?? port,
-            nodePort: nodePort, location: element.location)
+            nodePort: nodePort, appProtocol: appProtocol.string, location: element.location)
     }
 
     private func readTargetPort(_ field: Field, into findings: inout Findings) -> (number: PortNumber?, isName: Bool) {
@@ -195,7 +196,8 @@ struct ServiceReading {
     private func readAnnotations(of service: inout Service, into findings: inout Findings) {
         let annotations = metadata.child("annotations")
         for annotation in RingwayAnnotation.all { annotation.read(from: annotations, into: &service, findings: &findings) }
-        if service.inlineEndpoints != nil, service.ports.count > 1,
+        // One number on TCP and UDP is one server, as a rule.
+        if service.inlineEndpoints != nil, Set(service.ports.map(\.port)).count > 1,
             let field = ServiceAnnotation.field(RingwayAnnotation.endpoints, in: annotations)
         {
             findings.warn(field, "the Service has \(service.ports.count) ports, and each of them will use these same endpoints")

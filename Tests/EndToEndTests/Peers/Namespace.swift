@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Synchronization
 
 /// A network namespace of the test's own, kept alive by a process that sleeps in it; it goes with that process.
 ///
@@ -13,6 +14,7 @@ final class Namespace: Sendable {
 
     private let keeper: ChildProcess
     private let directory: TemporaryDirectory
+    private let sockets = Mutex<NamespaceSockets?>(nil)
 
     /// A command's beginning that makes it run in here.
     let enter: [String]
@@ -43,6 +45,15 @@ final class Namespace: Sendable {
     }
 
     deinit { keeper.end() }
+
+    /// A UDP socket of this namespace.
+    func openDatagramSocket(_ family: Int32) throws -> Int32 {
+        try sockets.withLock { sockets in
+            let giver = try sockets ?? NamespaceSockets(enter: enter, in: directory)
+            sockets = giver
+            return try giver.open(family)
+        }
+    }
 
     func run(_ command: [String]) throws -> ChildProcess.Outcome { try ChildProcess.run(enter + command) }
 

@@ -109,7 +109,9 @@ final class RunningRingway {
             let statistics = try statistics()
             let listeners = statistics.workers.reduce(0) { $0 + $1.listeners }
             let pipes = pipeDescriptors
-            let grown = openDescriptors - pipes - descriptorsAtStart - Int(listeners) + Int(listenersAtStart)
+            // Sockets of UDP sessions stay for the next ones.
+            let others = pipes + Int(listeners) + Int(statistics.socketsActive)
+            let grown = openDescriptors - others - descriptorsAtStart + Int(listenersAtStart)
             last = "\(statistics.connectionsActive) connections and \(grown) more descriptors than at start are open, \(pipes) of pipes"
             return statistics.connectionsActive == 0 && grown <= 3 && pipes <= 64
         }
@@ -197,6 +199,10 @@ struct Statistics: Decodable {
         var transfersRefused: UInt64
         var pipesOpen: UInt64
         var connectionsNotLogged: UInt64
+        var sessionsActive: UInt64
+        var sessionsEvicted: UInt64
+        var socketsActive: UInt64
+        var repliesLate: UInt64
     }
 
     struct Endpoint: Decodable {
@@ -224,6 +230,10 @@ struct Statistics: Decodable {
         var bytesFromClients: UInt64
         var bytesToClients: UInt64
         var retries: UInt64
+        var datagramsFromClients: UInt64
+        var datagramsToClients: UInt64
+        var rebinds: UInt64
+        var dropped: [String: UInt64]
         var closed: [String: UInt64]
         var endpoints: [Endpoint]
     }
@@ -250,6 +260,9 @@ struct Statistics: Decodable {
 
     var connectionsActive: UInt64 { workers.reduce(0) { $0 + $1.connectionsActive } }
     var connectionsAccepted: UInt64 { workers.reduce(0) { $0 + $1.connectionsAccepted } }
+    var sessionsActive: UInt64 { workers.reduce(0) { $0 + $1.sessionsActive } }
+    var sessionsEvicted: UInt64 { workers.reduce(0) { $0 + $1.sessionsEvicted } }
+    var socketsActive: UInt64 { workers.reduce(0) { $0 + $1.socketsActive } }
     var acceptPauses: UInt64 { workers.reduce(0) { $0 + $1.acceptPauses } }
     var retries: UInt64 { services.reduce(0) { $0 + $1.retries } }
     var endpoints: [Endpoint] { services.flatMap(\.endpoints) }

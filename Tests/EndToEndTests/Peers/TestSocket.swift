@@ -175,7 +175,7 @@ final class TestSocket: Sendable {
         return descriptor
     }
 
-    private static func withAddress(
+    static func withAddress(
         _ address: String, _ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
     ) -> Int32 {
         var storage = sockaddr_storage()
