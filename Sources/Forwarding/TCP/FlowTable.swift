@@ -3,30 +3,19 @@ package import Engine
 /// The flows of one worker: slots of fixed number, reused last in, first out. Full: the caller turns the connection away.
 package struct FlowTable: ~Copyable {
     private var flows: FixedTable<TCPFlow>
-    private var freeSlots: FixedTable<UInt32>
-    private var freeCount = 0
-    private var touched: UInt32 = 0
-    package private(set) var active = 0
-    package let capacity: Int
+    private var slots: SlotList
 
     package init(capacity: Int) {
         flows = FixedTable(zeroedCapacity: capacity)
-        freeSlots = FixedTable(zeroedCapacity: capacity)
-        self.capacity = capacity
+        slots = SlotList(capacity: capacity)
     }
+
+    package var active: Int { slots.active }
+    package var capacity: Int { slots.capacity }
 
     /// A fresh flow in a free slot; nil when all are taken.
     package mutating func allocate() -> UInt32? {
-        let slot: UInt32
-        if freeCount > 0 {
-            freeCount &-= 1
-            slot = freeSlots[freeCount]
-        } else {
-            guard touched < UInt32(capacity) else { return nil }
-            slot = touched
-            touched &+= 1
-        }
-        active &+= 1
+        guard let slot = slots.take() else { return nil }
         flows[Int(slot)] = TCPFlow(generation: flows[Int(slot)].generation)
         return slot
     }
@@ -36,19 +25,17 @@ package struct FlowTable: ~Copyable {
         precondition(flows[Int(slot)].pendingOperations == 0, "a flow is freed while the kernel has an operation of it")
         let generation = flows[Int(slot)].generation &+ 1
         flows[Int(slot)] = TCPFlow(generation: generation & OperationToken.generationMask)
-        freeSlots[freeCount] = slot
-        freeCount &+= 1
-        active &-= 1
+        slots.release(slot)
     }
 
     /// Whether a token's slot and generation name a flow that lives.
     // Inlined by order: as a function of its own it copied the flow, twice, for each completion.
     @inline(__always) package func isCurrent(_ token: OperationToken) -> Bool {
-        token.slot < touched && flows[Int(token.slot)].generation == token.generation && flows[Int(token.slot)].phase != .free
+        token.slot < slots.touched && flows[Int(token.slot)].generation == token.generation && flows[Int(token.slot)].phase != .free
     }
 
     /// Slots ever used: those that a sweep has to look at.
-    package var touchedSlots: UInt32 { touched }
+    package var touchedSlots: UInt32 { slots.touched }
 
     package subscript(slot: UInt32) -> TCPFlow {
         _read { yield flows[Int(slot)] }

@@ -81,27 +81,26 @@ package struct SessionTable: ~Copyable {
     /// By hash: the first session, plus 1.
     private var buckets: FixedTable<UInt32>
     private let bucketMask: UInt64
-    private var freeSlots: FixedTable<UInt32>
-    private var freeCount = 0
+    private var slots: SlotList
     private var recency: RecencyList
     /// Unknown to clients, who could otherwise choose ports that all meet in one bucket.
     private let secret: UInt64
-    package let capacity: Int
-    package private(set) var active = 0
-    /// Slots ever used.
-    package private(set) var touched: UInt32 = 0
 
     /// - Parameter capacity: a power of two.
     package init(capacity: Int, secret: UInt64) {
         precondition(capacity.nonzeroBitCount == 1, "the capacity is a power of two")
-        self.capacity = capacity
         self.secret = secret
         sessions = FixedTable(zeroedCapacity: capacity)
         buckets = FixedTable(zeroedCapacity: capacity)
         bucketMask = UInt64(capacity - 1)
-        freeSlots = FixedTable(zeroedCapacity: capacity)
+        slots = SlotList(capacity: capacity)
         recency = RecencyList(capacity: capacity)
     }
+
+    package var capacity: Int { slots.capacity }
+    package var active: Int { slots.active }
+    /// Slots ever used.
+    package var touched: UInt32 { slots.touched }
 
     package subscript(slot: UInt32) -> UDPSession {
         _read { yield sessions[Int(slot)] }
@@ -121,21 +120,12 @@ package struct SessionTable: ~Copyable {
 
     /// nil when the table is full. There must be none with that key.
     package mutating func insert(_ session: UDPSession) -> UInt32? {
-        let slot: UInt32
-        if freeCount > 0 {
-            freeCount &-= 1
-            slot = freeSlots[freeCount]
-        } else {
-            guard touched < UInt32(capacity) else { return nil }
-            slot = touched
-            touched &+= 1
-        }
+        guard let slot = slots.take() else { return nil }
         let bucket = bucket(session.key)
         sessions[Int(slot)] = session
         sessions[Int(slot)].next = buckets[bucket]
         buckets[bucket] = slot &+ 1
         recency.touch(slot)
-        active &+= 1
         return slot
     }
 
@@ -159,9 +149,7 @@ package struct SessionTable: ~Copyable {
         sessions[Int(slot)].isOpen = false
         sessions[Int(slot)].next = 0
         recency.remove(slot)
-        freeSlots[freeCount] = slot
-        freeCount &+= 1
-        active &-= 1
+        slots.release(slot)
     }
 
     private func bucket(_ key: UDPSession.Key) -> Int {

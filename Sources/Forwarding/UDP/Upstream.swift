@@ -47,26 +47,24 @@ package struct Upstream: BitwiseCopyable {
 /// The connected UDP sockets of one worker, and the pools in which those without an owner stand, by endpoint.
 package struct UpstreamTable: ~Copyable {
     private var rows: FixedTable<Upstream>
-    private var freeSlots: FixedTable<UInt32>
-    private var freeCount = 0
+    private var slots: SlotList
     /// By row of counters: the first free socket to that endpoint, plus 1; and the one that all its clients share.
     private var pools: FixedTable<UInt32>
     private var shared: FixedTable<UInt32>
     /// Those without an owner.
     private var idle: RecencyList
-    package let capacity: Int
-    package private(set) var active = 0
-    package private(set) var touched: UInt32 = 0
 
     /// - Parameter capacity: more than there may be, for those that are being closed while others take their place.
     package init(capacity: Int) {
-        self.capacity = capacity
         rows = FixedTable(zeroedCapacity: capacity)
-        freeSlots = FixedTable(zeroedCapacity: capacity)
+        slots = SlotList(capacity: capacity)
         pools = FixedTable(zeroedCapacity: Limits.counterRowsMax)
         shared = FixedTable(zeroedCapacity: Limits.counterRowsMax)
         idle = RecencyList(capacity: capacity)
     }
+
+    package var active: Int { slots.active }
+    package var touched: UInt32 { slots.touched }
 
     package subscript(slot: UInt32) -> Upstream {
         _read { yield rows[Int(slot)] }
@@ -82,20 +80,11 @@ package struct UpstreamTable: ~Copyable {
 
     /// Takes over an open socket; nil when the table is full.
     mutating func insert(_ socket: SocketID, to peer: SocketAddress, row: UInt32) -> UInt32? {
-        let slot: UInt32
-        if freeCount > 0 {
-            freeCount &-= 1
-            slot = freeSlots[freeCount]
-        } else {
-            guard touched < UInt32(capacity) else { return nil }
-            slot = touched
-            touched &+= 1
-        }
+        guard let slot = slots.take() else { return nil }
         rows[Int(slot)] = Upstream(generation: rows[Int(slot)].generation, peer: peer)
         rows[Int(slot)].socket = socket
         rows[Int(slot)].row = row
         rows[Int(slot)].phase = .bound
-        active &+= 1
         return slot
     }
 
@@ -184,8 +173,6 @@ package struct UpstreamTable: ~Copyable {
         let generation = (rows[Int(slot)].generation &+ 1) & OperationToken.generationMask
         rows[Int(slot)].generation = generation
         rows[Int(slot)].phase = .free
-        freeSlots[freeCount] = slot
-        freeCount &+= 1
-        active &-= 1
+        slots.release(slot)
     }
 }

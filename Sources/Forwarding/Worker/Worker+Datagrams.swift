@@ -92,10 +92,12 @@ extension Worker {
             let (bytes, number) = datagrams.totals(range)
             counters.add(UInt64(number), row: served.serviceRow, column: Column.datagramsFromClients)
             counters.add(UInt64(bytes), row: served.serviceRow, column: Column.bytesFromClients)
-            let source = self.settings.sources.key(client: client.address, serviceRow: served.serviceRow)
-            if let rate = settings.datagramsPerSourceMax, !sourceRates.allows(source, number, rate: rate, now) {
-                drop(number, .limitRate, served.serviceRow)
-                continue
+            if let rate = settings.datagramsPerSourceMax {
+                let source = self.settings.sources.key(client: client.address, serviceRow: served.serviceRow)
+                guard sourceRates.allows(source, number, rate: rate, now) else {
+                    drop(number, .limitRate, served.serviceRow)
+                    continue
+                }
             }
             let local = datagrams[range.lowerBound].to ?? .anyIPv4
             if settings.udpClass == .perDatagram {
@@ -203,7 +205,7 @@ enum UpstreamErrno: Equatable {
     /// The endpoint, or the network on the way there, has refused an earlier datagram (ICMP; EACCES is ICMPv6's "prohibited"), or there is
     /// no way.
     case endpoint
-    /// No room for now.
+    /// The kernel has no room at this moment.
     case full
     /// This datagram can't be sent: too long for the way, or forbidden by a filter.
     case datagram

@@ -11,6 +11,11 @@ extension Worker {
     /// Why a connection to that frontend may not be taken on; nil if it may.
     func refusal(_ served: ServedFrontend, source: UInt64?) -> CloseReason? {
         if let max = settings.connectionsLimit, gauges.read(row: Column.workerRow, column: Column.active) >= max { return .limitProcess }
+        return serviceRefusal(served, source: source)
+    }
+
+    /// The same of the limits that a Service has.
+    func serviceRefusal(_ served: ServedFrontend, source: UInt64?) -> CloseReason? {
         // Services that share a row are counted together, which says nothing about any of them.
         guard served.serviceRow != Column.overflowRow else { return nil }
         let limits = served.frontend.group.settings
@@ -22,7 +27,7 @@ extension Worker {
     }
 
     /// Connections of a client, on all workers.
-    func connections(of source: UInt64) -> Int {
+    private func connections(of source: UInt64) -> Int {
         var count = settings.sources.read(source)
         for other in settings.otherSources { count &+= other.read(source) }
         return count

@@ -21,8 +21,8 @@ extension Worker {
         let source =
             limits.connectionsPerSourceMax == nil || served.serviceRow == Column.overflowRow
             ? nil : settings.sources.key(client: key.client.address, serviceRow: served.serviceRow)
-        if let reason = datagramRefusal(served, source: source) {
-            drop(datagrams, reason, served.serviceRow)
+        if let reason = serviceRefusal(served, source: source) {
+            drop(datagrams, reason == .limitService ? .limitService : .limitSource, served.serviceRow)
             return nil
         }
         if sessions.active >= sessionsMax, let oldest = sessions.oldest {
@@ -44,17 +44,6 @@ extension Worker {
         return slot
     }
 
-    /// As `refusal` for connections.
-    private func datagramRefusal(_ served: ServedFrontend, source: UInt64?) -> DatagramDrop? {
-        guard served.serviceRow != Column.overflowRow else { return nil }
-        let limits = served.frontend.group.settings
-        if let max = limits.connectionsMax, gauges.read(row: served.serviceRow, column: Column.connectionsActive) >= max {
-            return .limitService
-        }
-        if let max = limits.connectionsPerSourceMax, let source, connections(of: source) >= max { return .limitSource }
-        return nil
-    }
-
     /// Goes on whenever a session of the listener has to look at its endpoint again: both of its parts only rise.
     private func epoch(of listener: UInt32) -> UInt32 { listeners[listener].epoch &+ healthEpoch }
 
@@ -73,6 +62,11 @@ extension Worker {
             }
             guard isAnyWell else { return }
         }
+        leaveEndpoint(slot)
+    }
+
+    /// The session's next datagram goes to another endpoint.
+    private mutating func leaveEndpoint(_ slot: UInt32) {
         counters.add(1, row: Int(sessions[slot].serviceRow), column: Column.rebinds)
         unbind(slot)
     }
@@ -85,10 +79,8 @@ extension Worker {
         guard upstream != UDPSession.noUpstream else { return }
         let phase = upstreams[upstream].phase
         if upstreams[upstream].generation == sessions[slot].upstreamGeneration, phase == .bound || phase == .shared { return }
-        let session = sessions[slot]
-        counters.add(1, row: Int(session.serviceRow), column: Column.rebinds)
-        sessions[slot].refusedBy = session.endpointIdentity
-        unbind(slot)
+        sessions[slot].refusedBy = sessions[slot].endpointIdentity
+        leaveEndpoint(slot)
     }
 
     /// Chooses an endpoint that has not been tried, and a socket to it; answers why there is none.
@@ -171,9 +163,8 @@ extension Worker {
         noteRefused(Int(session.endpointRow), errno, group.settings.ejectAfter, isProbe: session.isProbe)
         sessions[slot].isProbe = false
         guard group.endpoints.contains(where: { $0.weight > 0 && $0.identity != session.endpointIdentity }) else { return }
-        counters.add(1, row: Int(session.serviceRow), column: Column.rebinds)
         sessions[slot].refusedBy = session.endpointIdentity
-        unbind(slot)
+        leaveEndpoint(slot)
     }
 
     /// A reply has come: the endpoint is well.
@@ -217,8 +208,8 @@ extension Worker {
                 sessionSweep = slot
                 return
             }
-            if slot < sessions.touched, sessions[slot].isOpen {
-                if !isServed(sessions[slot]) { closeSession(slot, stopDeadline == nil ? .noEndpoint : .drain) }
+            if slot < sessions.touched, sessions[slot].isOpen, !isServed(sessions[slot]) {
+                closeSession(slot, stopDeadline == nil ? .noEndpoint : .drain)
             }
             if stopDeadline != nil, slot < upstreams.touched, upstreams[slot].phase != .free { beginClose(slot) }
             slot &+= 1
