@@ -19,11 +19,14 @@ extension EndToEndTests {
             var durationMs: Double?
             var connectMs: Double?
             var attempts: UInt64?
+            var datagramsFromClient: UInt64?
+            var datagramsToClient: UInt64?
+            var answerMs: Double?
         }
 
-        private func closed(_ ringway: RunningRingway) -> [Line] {
+        private func closed(_ ringway: RunningRingway, _ message: String = "connection closed") -> [Line] {
             let lines = ringway.log.split(separator: "\n").compactMap { try? JSONDecoder().decode(Line.self, from: Data($0.utf8)) }
-            return lines.filter { $0.message == "connection closed" }
+            return lines.filter { $0.message == message }
         }
 
         /// One that ends well, one that is reset, and one that nobody answers.
@@ -63,6 +66,28 @@ extension EndToEndTests {
                 #expect(refused.service == "default/port-\(ports[1])" && refused.endpoint == "127.0.0.1:\(ports[2])")
                 #expect(refused.connectMs == nil && refused.attempts == 1 && refused.bytesFromClient == 0)
                 #expect(try ringway.statistics().workers.allSatisfy { $0.connectionsNotLogged == 0 })
+            }
+        }
+
+        @Test(arguments: Engines.available)
+        func aSessionThatHasEndedIsALineToo(engine: String) throws {
+            let backend = try DatagramBackend.echo()
+            let directory = try TemporaryDirectory()
+            let port = try FreePort.take()
+            let yaml = udpServiceYAML(
+                port: port, endpoints: [backend.address], annotations: ["udp-class": "one-reply"])
+            let file = try directory.write(yaml, to: "echo.yaml")
+            try withRingway(engine, [file], options: ["--log-connections", "all", "--log-format", "json"]) { ringway in
+                let client = try DatagramSocket(to: ("127.0.0.1", port))
+                client.send("hello")
+                #expect(try #require(client.receive()).text == "hello")
+                try waitUntil("a line") { !closed(ringway, "session closed").isEmpty }
+                let line = try #require(closed(ringway, "session closed").first)
+                #expect(line.reason == "server-fin" && line.frontend == "127.0.0.1:\(port)" && line.endpoint == backend.address)
+                #expect(line.client?.hasPrefix("127.0.0.1:") == true && line.service?.hasPrefix("default/echo") == true)
+                #expect(line.bytesFromClient == 5 && line.bytesToClient == 5 && line.attempts == 1)
+                #expect(line.datagramsFromClient == 1 && line.datagramsToClient == 1)
+                #expect(try #require(line.answerMs) <= #require(line.durationMs) && line.connectMs == nil)
             }
         }
 

@@ -19,4 +19,8 @@ struct TableSizeTests {
         let epoll = Self.ofFlow + 2 * Self.ofSocket + 2 * MemoryLayout<EpollDriver.State>.stride
         #expect(uring <= 512 && epoll <= 512, "io_uring \(uring), epoll \(epoll)")
     }
+
+    @Test func aLineOfTheLogIs104BytesToAWorker() {
+        #expect(MemoryLayout<ConnectionRecord>.stride == 104)
+    }
 }

@@ -17,20 +17,22 @@ final class ConnectionLogReader {
         while let record = ring.take() { records.append(record) }
     }
 
-    /// What the log and the counters say of the closed connections must be the same, but for those that are counted as not logged.
+    /// What the log and the counters say of connections and sessions that have ended must be the same, but for those that are counted as not logged.
     func differences(from worker: WorkerUnderTest) -> [String] {
         read()
         guard logging == .all else { return records.isEmpty ? [] : ["\(records.count) connections were logged, though the log is off"] }
         let notLogged = worker.counter(Column.connectionsNotLogged)
+        let sessions = CloseReason.allCases.map { worker.datagramCount(Column.closed + Int($0.rawValue)) }
+        let ended = Int(worker.closed) + sessions.reduce(0, +)
         var found: [String] = []
-        if UInt64(records.count) + notLogged != worker.closed {
-            found.append("\(records.count) connections were logged and \(notLogged) not, of \(worker.closed)")
+        if records.count + Int(notLogged) != ended {
+            found.append("\(records.count) ends were logged and \(notLogged) not, of \(ended)")
         }
         guard notLogged == 0 else { return found }
-        for reason in CloseReason.allCases {
-            let logged = records.count { $0.reason == reason }
-            if logged != Int(worker.closed(reason)) {
-                found.append("\(reason.name) was logged \(logged) times of \(worker.closed(reason))")
+        for (reason, count) in zip(CloseReason.allCases, sessions) {
+            for (name, isSession, ended) in [("connections", false, Int(worker.closed(reason))), ("sessions", true, count)] {
+                let logged = records.count { $0.reason == reason && $0.isSession == isSession }
+                if logged != ended { found.append("\(reason.name) was logged for \(logged) \(name) of \(ended)") }
             }
         }
         for row in worker.serviceRows {
@@ -40,6 +42,10 @@ final class ConnectionLogReader {
             let counted = [count(Column.bytesFromClients), count(Column.bytesToClients)]
             if bytes != counted { found.append("row \(row): bytes \(bytes) were logged, \(counted) counted") }
         }
+        // Requests that were dropped are counted, and no session's.
+        let replies = records.reduce(0) { $0 + Int($1.datagramsToClient) }
+        let counted = worker.datagramCount(Column.datagramsToClients)
+        if replies != counted { found.append("\(replies) datagrams to clients were logged, \(counted) counted") }
         return found
     }
 }

@@ -2,7 +2,7 @@ internal import Addressing
 internal import Forwarding
 internal import Routing
 
-/// The log of connections: what the workers noted about those that were closed, a line each.
+/// The log of connections and UDP sessions: what the workers noted about those that have ended, a line each.
 struct ConnectionLog {
     /// A worker's ring holds what it can close in several times this long.
     private static let interval = Duration.milliseconds(100)
@@ -27,7 +27,8 @@ extension LogLine {
     init(_ connection: ClosedConnection, now: Int64) {
         let record = connection.record
         self.init(
-            microseconds: now - Int64(connection.nanosecondsAgo / 1000), level: "info", message: "connection closed", fields: [])
+            microseconds: now - Int64(connection.nanosecondsAgo / 1000), level: "info",
+            message: record.isSession ? "session closed" : "connection closed", fields: [])
         fields.append(("service", connection.service?.description ?? "unknown"))
         if record.clientPort != 0 { fields.append(("client", Self.text(record.client, record.clientPort))) }
         fields.append(("frontend", record.frontend.description))
@@ -35,8 +36,14 @@ extension LogLine {
         fields.append(("reason", record.reason.name))
         numbers.append(("bytesFromClient", "\(record.bytesFromClient)"))
         numbers.append(("bytesToClient", "\(record.bytesToClient)"))
+        if record.isSession {
+            numbers.append(("datagramsFromClient", "\(record.datagramsFromClient)"))
+            numbers.append(("datagramsToClient", "\(record.datagramsToClient)"))
+        }
         numbers.append(("durationMs", Self.milliseconds(record.durationNanoseconds)))
-        if record.isConnected { numbers.append(("connectMs", Self.milliseconds(UInt64(record.connectMicroseconds) * 1000))) }
+        if record.isConnected {
+            numbers.append((record.isSession ? "answerMs" : "connectMs", Self.milliseconds(UInt64(record.connectMicroseconds) * 1000)))
+        }
         numbers.append(("attempts", "\(record.attempts)"))
     }
 

@@ -33,7 +33,27 @@ struct ConnectionNotes: BitwiseCopyable {
     func microseconds(at now: UInt64) -> UInt32 { UInt32(clamping: (now &- acceptedAt) / 1000) }
 }
 
-/// What is said of a closed connection, as plain bytes. Zero bytes are a value.
+/// What a worker notes for the log about a UDP session, beside what the session holds. Zero bytes are a value.
+struct SessionNotes: BitwiseCopyable {
+    /// What the client asked for, with the address behind a wildcard.
+    var frontend: SocketAddress
+    var openedAt: UInt64
+    /// Datagrams, those that were dropped on the way not among them.
+    var datagramsFromClient: UInt32 = 0
+    var datagramsToClient: UInt32 = 0
+    /// Endpoints it was bound to, one after the other, and the row of the last one.
+    var attempts: UInt8 = 0
+    var endpointRow: UInt32 = 0
+    /// Microseconds from the first datagram to the first reply; 0 for none.
+    var answeredAfter: UInt32 = 0
+
+    init(frontend: SocketAddress, openedAt: UInt64) {
+        self.frontend = frontend
+        self.openedAt = openedAt
+    }
+}
+
+/// What is said of a closed connection, or of a UDP session that has ended, as plain bytes. Zero bytes are a value.
 package struct ConnectionRecord: BitwiseCopyable, Sendable {
     /// The client as limits and endpoints know it: as its PROXY header told it, else its socket's. Port 0: it was gone before it could
     /// be asked.
@@ -41,14 +61,17 @@ package struct ConnectionRecord: BitwiseCopyable, Sendable {
     package var clientPort: UInt16 = 0
     package var reason: CloseReason
     package var attempts: UInt8 = 0
+    package var isSession = false
     package var frontend: SocketAddress
     /// Names of Service port and endpoint, as the counters have them; no endpoint without an attempt.
     package var serviceRow: UInt32
     var endpointRow: UInt32 = 0
     package var bytesFromClient: UInt64 = 0
     package var bytesToClient: UInt64 = 0
+    package var datagramsFromClient: UInt32 = 0
+    package var datagramsToClient: UInt32 = 0
     package var durationNanoseconds: UInt64 = 0
-    /// From the first attempt until an endpoint answered.
+    /// From the first attempt, or the first datagram, until an endpoint answered.
     package var connectMicroseconds: UInt32 = 0
     package var isConnected = false
     /// When it was closed, on CLOCK_MONOTONIC.

@@ -5,6 +5,9 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientIdle, serverIdle, halfCloseTimeout
     case limitService, limitSource, limitProcess, drain, proxyHeaderBad, clientLost, serverLost, `internal`
 
+    /// How a UDP session ends where nothing is amiss: its client has no more to ask, or all that it asked is answered.
+    var isEndOfSession: Bool { self == .clientIdle || self == .serverFin }
+
     /// The word said in logs and statistics: `client-fin`.
     package var name: String {
         switch self {

@@ -65,6 +65,50 @@ extension Worker {
         handOver(record)
     }
 
+    // MARK: - Sessions
+
+    @inline(never)
+    mutating func beginSessionNotes(_ slot: UInt32, _ served: ServedFrontend) {
+        let listen = served.frontend.key.address
+        let local = sessions[slot].key.local
+        sessionNotes[Int(slot)] = SessionNotes(
+            frontend: local.isUnspecified ? listen : SocketAddress(local, listen.port), openedAt: now)
+    }
+
+    @inline(never)
+    mutating func noteBound(_ slot: UInt32) {
+        sessionNotes[Int(slot)].attempts &+= 1
+        sessionNotes[Int(slot)].endpointRow = sessions[slot].endpointRow
+    }
+
+    @inline(never)
+    mutating func noteAnswerTime(_ slot: UInt32) {
+        guard sessionNotes[Int(slot)].answeredAfter == 0 else { return }
+        sessionNotes[Int(slot)].answeredAfter = max(1, UInt32(clamping: (now &- sessionNotes[Int(slot)].openedAt) / 1000))
+    }
+
+    /// Hands over what was noted about a session that ends.
+    @inline(never)
+    mutating func logEnded(_ slot: UInt32, _ reason: CloseReason) {
+        guard settings.connectionLogging == .all || !reason.isEndOfSession else { return }
+        let session = sessions[slot]
+        let notes = sessionNotes[Int(slot)]
+        var record = ConnectionRecord(reason, frontend: notes.frontend, serviceRow: Int(session.serviceRow), closedAt: clock.reading)
+        record.isSession = true
+        record.client = session.key.client.address
+        record.clientPort = session.key.client.port.rawValue
+        record.attempts = notes.attempts
+        record.endpointRow = notes.endpointRow
+        record.bytesFromClient = session.requestBytes
+        record.bytesToClient = session.replyBytes
+        record.datagramsFromClient = notes.datagramsFromClient
+        record.datagramsToClient = notes.datagramsToClient
+        record.durationNanoseconds = now &- notes.openedAt
+        record.isConnected = notes.answeredAfter > 0
+        record.connectMicroseconds = notes.answeredAfter
+        handOver(record)
+    }
+
     private func handOver(_ record: ConnectionRecord) {
         if !settings.connectionRing.append(record) { counters.add(1, row: Column.workerRow, column: Column.connectionsNotLogged) }
     }

@@ -111,6 +111,7 @@ extension Worker {
             guard sendQueued(slot, served) else { continue }
             sessions[slot].requestBytes &+= UInt64(bytes)
             sessions[slot].awaited &+= Int32(truncatingIfNeeded: number)
+            if logsConnections { sessionNotes[Int(slot)].datagramsFromClient &+= UInt32(truncatingIfNeeded: number) }
         }
     }
 

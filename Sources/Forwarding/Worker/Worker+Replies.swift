@@ -97,6 +97,7 @@ extension Worker {
         counters.add(UInt64(number), row: served.serviceRow, column: Column.datagramsToClients)
         counters.add(UInt64(bytes), row: served.serviceRow, column: Column.bytesToClients)
         sessions[slot].replyBytes &+= UInt64(bytes)
+        if logsConnections { sessionNotes[Int(slot)].datagramsToClient &+= UInt32(truncatingIfNeeded: number) }
         sessions[slot].awaited &-= Int32(truncatingIfNeeded: number)
         sessions.touch(slot, FlowTime.ticks(at: now))
         if !session.isAnswered { noteAnswered(slot) }

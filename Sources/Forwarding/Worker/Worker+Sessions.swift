@@ -37,6 +37,7 @@ extension Worker {
             return nil
         }
         if let source { sessions[slot].sourceCell = countSource(source) }
+        if logsConnections { beginSessionNotes(slot, served) }
         counters.add(1, row: served.serviceRow, column: Column.connections)
         counters.add(1, row: served.serviceRow, column: Column.connectionsActive)
         publishSessions()
@@ -113,6 +114,7 @@ extension Worker {
                 sessions[slot].endpointIdentity = endpoint.identity
                 sessions[slot].endpointRow = UInt32(row)
                 sessions[slot].isProbe = isProbe
+                if logsConnections { noteBound(slot) }
                 if !isShared { upstreams[upstream].session = slot }
                 counters.add(1, row: row, column: Column.connections)
                 counters.add(1, row: row, column: Column.connectionsActive)
@@ -171,6 +173,7 @@ extension Worker {
     mutating func noteAnswered(_ slot: UInt32) {
         sessions[slot].isAnswered = true
         sessions[slot].refusedBy = 0
+        if logsConnections { noteAnswerTime(slot) }
         let row = Int(sessions[slot].endpointRow)
         settings.health.connected(row, isProbe: sessions[slot].isProbe, healthNow)
         settings.health.proved(row, healthNow)
@@ -188,6 +191,7 @@ extension Worker {
 
     mutating func closeSession(_ slot: UInt32, _ reason: CloseReason, isSettled: Bool = false) {
         let session = sessions[slot]
+        if logsConnections { logEnded(slot, reason) }
         unbind(slot, isSettled: isSettled)
         sessionTimers.clear(slot)
         if session.sourceCell != 0 { settings.sources.subtract(session.sourceCell) }
@@ -232,7 +236,9 @@ extension Worker {
         let settings = listeners.frontend(of: sessions[slot].key.listener).frontend.group.settings.datagrams
         let expiry = sessions[slot].expiry(settings, now)
         guard expiry <= now else { return sessionTimers.set(slot, deadline: expiry) }
-        closeSession(slot, sessions[slot].awaited > 0 ? .serverIdle : .clientIdle)
+        // Where no replies are expected none was missing.
+        let isUnanswered = settings.udpClass != .oneWay && sessions[slot].awaited > 0
+        closeSession(slot, isUnanswered ? .serverIdle : .clientIdle)
     }
 
     // MARK: - Choosing

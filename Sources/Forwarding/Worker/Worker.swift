@@ -57,6 +57,8 @@ package struct Worker: ~Copyable {
     var addresses: FixedTable<ProxyAddresses>
     /// What is noted about flows for the log of connections, by slot; not touched while it is off.
     var notes: FixedTable<ConnectionNotes>
+    /// The same of UDP sessions.
+    var sessionNotes: FixedTable<SessionNotes>
     let logsConnections: Bool
     /// Room for one PROXY header, to read or to write it.
     var headerBytes = [UInt8](repeating: 0, count: ProxyHeader.lengthMax)
@@ -112,6 +114,7 @@ package struct Worker: ~Copyable {
         logsConnections = settings.connectionLogging != .off
         sessions = SessionTable(capacity: settings.sessionsMax, secret: Mixer.mix(settings.seed ^ 0x7365_7373_696f_6e73))
         upstreams = UpstreamTable(capacity: 2 * settings.sessionsMax)
+        sessionNotes = FixedTable(zeroedCapacity: settings.sessionsMax)
         sessionTimers = TimerWheel(capacity: 3 * settings.sessionsMax, now: now)
         unreadUpstreams = RingQueue(capacity: 2 * settings.sessionsMax)
         sessionsMax = settings.sessionsMax
