@@ -20,6 +20,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var staleCompletions: UInt64 = 0
         /// Connections that a limit per client did not count, for want of a place in its table.
         package var sourcesUncounted: UInt64 = 0
+        /// Clients whose endpoint was forgotten before its time, for want of a place in the table of session affinity.
+        package var affinitiesEvicted: UInt64 = 0
         /// Attempts to connect that found no port free on their source address.
         package var portsExhausted: UInt64 = 0
         /// Times that a direction went over to transfers within the engine.

@@ -8,7 +8,7 @@ package enum Selection: String, Sendable, CaseIterable {
     case roundRobin = "round-robin"
     /// Of two endpoints drawn at random the one with fewer open connections, over all workers; the first of them if they are even.
     case leastConnections = "least-connections"
-    /// By the client's address (`sessionAffinity: ClientIP`): a rendezvous hash, the same on every worker, node and restart.
+    /// By the client's address: a rendezvous hash, the same on every worker, node and restart.
     case clientIP = "consistent-hash"
 }
 
@@ -38,6 +38,8 @@ package final class EndpointGroup: Sendable {
     /// How the group's connections are to be treated. A part of what a group is: other settings make another group.
     package struct Settings: Hashable, Sendable {
         package var selection = Selection.random
+        /// For how many seconds after its last connection a client is led to the same endpoint; 0: no longer than its hash does.
+        package var affinityTimeout: UInt32 = 0
         /// Where they differ from the process's own.
         package var timeouts = Timeouts()
         /// Connections that may be open at once, in the whole process; one beyond it is reset.

@@ -205,6 +205,8 @@ package struct Service: Hashable, Sendable {
     /// `status.loadBalancer.ingress` addresses of `ipMode` VIP (the default); `Proxy` ones and host names are left out.
     package var loadBalancerIPs: [IPAddress] = []
     package var affinity: Affinity = .none
+    /// `sessionAffinityConfig.clientIP.timeoutSeconds`: seconds, 1 to 86,400.
+    package var affinityTimeout = 10_800
     /// Inline endpoints of the annotation `ringway.dev/endpoints`; nil without the annotation. They replace slices.
     package var inlineEndpoints: [SocketAddress]?
     package var settings = Settings()

@@ -80,6 +80,38 @@ extension EndToEndTests {
             }
         }
 
+        // MARK: Session affinity
+
+        /// Clients on both workers, while endpoints come by a reload; and without a word from a client for as long as the Service says.
+        @Test(arguments: Engines.available)
+        func clientsReturnToTheirEndpointUntilTheTimeoutIsOver(engine: String) throws {
+            let backends = try ["a", "b", "c", "d"].map { try ScriptedBackend.named($0) }
+            let port = try FreePort.take()
+            let directory = try TemporaryDirectory()
+            func write(_ count: Int, seconds: Int) throws {
+                let yaml = serviceYAML(port: port, endpoints: backends[..<count].map { "127.0.0.1:\($0.port)" }, affinity: "ClientIP")
+                let config = "ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: \(seconds)}}"
+                try directory.replace("web.yaml", with: yaml.replacing("ClientIP", with: config))
+            }
+            func askAll() throws -> [String] {
+                try (1...30).map { try TestSocket(to: "127.0.0.1", port, from: "127.0.1.\($0)").receiveAll() }
+            }
+            try write(2, seconds: 3600)
+            try withRingway(engine, [directory.path("web.yaml")], options: ["--workers", "2"], directory: directory) { ringway in
+                let first = try askAll()
+                #expect(Set(first) == ["a", "b"])
+                try write(4, seconds: 3600)
+                try waitUntil("two more are there") { try ringway.statistics().generation == 2 }
+                for _ in 0..<5 { #expect(try askAll() == first) }
+                try write(4, seconds: 1)
+                try waitUntil("the time is shorter") { try ringway.statistics().generation == 3 }
+                Thread.sleep(forTimeInterval: 2.1)
+                #expect(Set(try askAll()) == ["a", "b", "c", "d"])
+                let workers = try ringway.statistics().workers
+                #expect(workers.allSatisfy { $0.connectionsAccepted > 0 && $0.affinitiesEvicted == 0 })
+            }
+        }
+
         // MARK: Limits
 
         /// Two workers may take the last place at the same moment.

@@ -17,7 +17,8 @@ final class ConnectionLogReader {
         while let record = ring.take() { records.append(record) }
     }
 
-    /// What the log and the counters say of connections and sessions that have ended must be the same, but for those that are counted as not logged.
+    /// What the log and the counters say of connections and sessions that have ended must be the same, but for those that are counted as
+    /// not logged.
     func differences(from worker: WorkerUnderTest) -> [String] {
         read()
         guard logging == .all else { return records.isEmpty ? [] : ["\(records.count) connections were logged, though the log is off"] }

@@ -17,6 +17,7 @@ extension EndpointGroup.Settings {
             case .consistentHash: .clientIP
             case nil: service.affinity == .clientIP ? .clientIP : .random
             }
+        if service.affinity == .clientIP { affinityTimeout = UInt32(service.affinityTimeout) }
         if let failures = service.settings.ejectAfter { ejectAfter = UInt8(clamping: failures) }
         if port.transport == .udp {
             datagrams = DatagramSettings(service.settings, port)

@@ -20,6 +20,8 @@ package final class AtomicTable: @unchecked Sendable {
 
     package func load(_ index: Int) -> UInt64 { unsafe ringway_load_relaxed(cell(index)) }
 
+    package func store(_ value: UInt64, at index: Int) { unsafe ringway_store_relaxed(cell(index), value) }
+
     /// Adds to a cell; what is above the greatest number begins again at 0.
     package func add(_ amount: UInt64, at index: Int) { _ = unsafe ringway_fetch_add(cell(index), amount) }
 

@@ -24,6 +24,7 @@ package enum Column {
     package static let sessionsEvicted = 17
     package static let repliesLate = 18
     package static let socketsActive = 19
+    package static let affinitiesEvicted = 20
 
     // Rows of Service ports and of endpoints.
     package static let connections = 0

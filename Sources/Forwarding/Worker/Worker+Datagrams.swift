@@ -170,7 +170,7 @@ extension Worker {
         datagrams.enqueueJoined(place..<place + 1)
         while datagrams.firstQueued != nil {
             var isProbe = false
-            guard let choice = chooseForDatagrams(listener, served, client.address, tried, &isProbe) else {
+            guard let choice = chooseWellEndpoint(listener, served, client.address, tried, &isProbe) else {
                 // An error may have been an earlier datagram's: whoever is left is asked once more.
                 guard refusals == Int(tried.count), refusals > 0 else { return _ = dropQueued(.noEndpoint, served) }
                 tried = Tried()

@@ -1,3 +1,4 @@
+import Addressing
 import Engine
 import Glibc
 import Routing
@@ -9,45 +10,62 @@ extension Worker {
     /// An endpoint for a flow's next attempt: its place in the group; nil when there is none left.
     // Inlined by order, into the one place that calls it.
     @inline(__always) mutating func chooseByHealth(_ slot: UInt32, _ served: ServedFrontend) -> Int? {
-        guard settings.health.isQuiet else { return chooseWellEndpoint(slot, served) }
         let group = served.frontend.group
-        let gauges = gauges
-        let choice = group.choose(
-            client: group.selection == .clientIP ? clientAddress(slot) : nil, tried: flows[slot].tried,
-            turn: &listeners[flows[slot].listener].turn, random: &random,
-            connectionsActive: { gauges.read(row: served.endpointRows[$0], column: Column.connectionsActive) })
+        let client = group.selection == .clientIP ? clientAddress(slot) : nil
+        let listener = flows[slot].listener
+        var isProbe = false
+        let choice: Int?
+        if settings.health.isQuiet, group.settings.affinityTimeout == 0 {
+            let gauges = gauges
+            choice = group.choose(
+                client: client, tried: flows[slot].tried, turn: &listeners[listener].turn, random: &random,
+                connectionsActive: { gauges.read(row: served.endpointRows[$0], column: Column.connectionsActive) })
+        } else {
+            choice = chooseWellEndpoint(listener, served, client, flows[slot].tried, &isProbe)
+        }
         guard let choice else { return nil }
         flows[slot].health = FlowHealth(row: served.endpointRows[choice], ejectAfter: group.settings.ejectAfter)
+        flows[slot].health.isProbe = isProbe
         return choice
     }
 
-    /// The same where an endpoint, of whatever Service, is not well.
+    /// The same for whatever is to be sent on, where an endpoint, of whatever Service, is not well, or clients return to theirs.
+    /// `isProbe` becomes true where it is to try an endpoint that had been ejected.
     @inline(never)
-    private mutating func chooseWellEndpoint(_ slot: UInt32, _ served: ServedFrontend) -> Int? {
+    mutating func chooseWellEndpoint(
+        _ listener: UInt32, _ served: ServedFrontend, _ client: IPAddress?, _ tried: Tried, _ isProbe: inout Bool
+    ) -> Int? {
         let group = served.frontend.group
-        let client = group.selection == .clientIP ? clientAddress(slot) : nil
-        let (health, gauges, now) = (settings.health, gauges, healthNow)
-        let listener = flows[slot].listener
-        let tried = flows[slot].tried
-        let ejectAfter = group.settings.ejectAfter
+        let (health, gauges, now, affinities) = (settings.health, gauges, healthNow, settings.affinities)
+        let ejects = group.settings.ejectAfter > 0
+        let timeout = group.settings.affinityTimeout
+        let seconds = clock.reading / 1_000_000_000
+        let key = timeout == 0 ? nil : client.map { affinities.key(client: $0, service: group.identity) }
+        func isUsable(_ place: Int) -> Bool { health[served.endpointRows[place]].isUsable(now, asFirst: tried.count == 0, ejects: ejects) }
         // An endpoint that another worker has begun to try since we looked is not chosen; but with none left, even that one is.
-        var looks = 3
-        while let choice = group.choose(
-            client: client, tried: tried, turn: &listeners[listener].turn, random: &random,
-            connectionsActive: { gauges.read(row: served.endpointRows[$0], column: Column.connectionsActive) },
-            passesOver: true,
-            isUsable: { health[served.endpointRows[$0]].isUsable(now, asFirst: tried.count == 0, ejects: ejectAfter > 0) })
-        {
-            var flow = FlowHealth(row: served.endpointRows[choice], ejectAfter: ejectAfter)
-            looks -= 1
-            if flow.row != 0, tried.count == 0 {
-                switch health.began(Int(flow.row), now) {
-                case .taken where looks > 0: continue
-                case .probe: flow.isProbe = true
+        for look in 0..<4 {
+            var choice = key.flatMap { affinities.endpoint(of: $0, in: group, timeout: timeout, now: seconds) }
+            if let place = choice, group.endpoints[place].weight == 0 || tried.contains(group.endpoints[place]) || !isUsable(place) {
+                choice = nil
+            }
+            choice =
+                choice
+                ?? group.choose(
+                    client: client, tried: tried, turn: &listeners[listener].turn, random: &random,
+                    connectionsActive: { gauges.read(row: served.endpointRows[$0], column: Column.connectionsActive) },
+                    passesOver: !health.isQuiet, isUsable: isUsable)
+            guard let choice else { return nil }
+            let row = served.endpointRows[choice]
+            if ejects, tried.count == 0, row != Column.overflowRow, !health.isQuiet {
+                switch health.began(row, now) {
+                case .taken where look < 3: continue
+                case .probe: isProbe = true
                 case .plain, .taken: break
                 }
             }
-            flows[slot].health = flow
+            if let key, !affinities.remember(group.endpoints[choice], for: key, timeout: timeout, now: seconds) {
+                counters.add(1, row: Column.workerRow, column: Column.affinitiesEvicted)
+            }
             return choice
         }
         return nil

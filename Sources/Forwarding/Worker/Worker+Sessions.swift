@@ -95,7 +95,7 @@ extension Worker {
         if sessions[slot].refusedBy != 0 { avoided.insert(sessions[slot].refusedBy) }
         while true {
             var isProbe = false
-            guard let choice = chooseForDatagrams(key.listener, served, key.client.address, avoided, &isProbe) else {
+            guard let choice = chooseWellEndpoint(key.listener, served, key.client.address, avoided, &isProbe) else {
                 guard avoided.count > tried.count else { return .noEndpoint }
                 avoided = tried
                 continue
@@ -239,25 +239,5 @@ extension Worker {
         // Where no replies are expected none was missing.
         let isUnanswered = settings.udpClass != .oneWay && sessions[slot].awaited > 0
         closeSession(slot, isUnanswered ? .serverIdle : .clientIdle)
-    }
-
-    // MARK: - Choosing
-
-    /// An endpoint for a datagram or a session: its place in the group; nil when there is none left.
-    mutating func chooseForDatagrams(
-        _ listener: UInt32, _ served: ServedFrontend, _ client: IPAddress, _ tried: Tried, _ isProbe: inout Bool
-    ) -> Int? {
-        let group = served.frontend.group
-        let (health, gauges, now) = (settings.health, gauges, healthNow)
-        let ejects = group.settings.ejectAfter > 0
-        let choice = group.choose(
-            client: client, tried: tried, turn: &listeners[listener].turn, random: &random,
-            connectionsActive: { gauges.read(row: served.endpointRows[$0], column: Column.connectionsActive) },
-            passesOver: !health.isQuiet,
-            isUsable: { health[served.endpointRows[$0]].isUsable(now, asFirst: tried.count == 0, ejects: ejects) })
-        if let choice, ejects, tried.count == 0, !health.isQuiet {
-            isProbe = health.began(served.endpointRows[choice], now) == .probe
-        }
-        return choice
     }
 }

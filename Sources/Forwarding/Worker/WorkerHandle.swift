@@ -34,6 +34,7 @@ final class WorkerHandle: Sendable {
         let tables = (0..<settings.workers).map { _ in makeCounterTable() }
         let secret = Mixer.mix(settings.seed ^ 0x736f_7572_6365_7321)
         let sources = tables.map { _ in SourceCounts(secret: secret) }
+        let affinities = AffinityTable(secret: Mixer.mix(settings.seed ^ 0x6166_6669_6e69_7479))
         let cpus = CPUSet.allowed()
         var handles: [WorkerHandle] = []
         for index in 0..<settings.workers {
@@ -50,6 +51,7 @@ final class WorkerHandle: Sendable {
             worker.connectionsLimit = settings.connectionsMax
             worker.sources = sources[index]
             worker.otherSources = sources.indices.filter { $0 != index }.map { sources[$0] }
+            worker.affinities = affinities
             worker.sourceAddresses = SourceAddresses(settings.sourceAddresses)
             worker.connectionLogging = settings.connectionLogging
             if settings.connectionLogging != .off { worker.connectionRing = ConnectionRing(capacity: Limits.connectionRecordsMax) }
@@ -132,6 +134,7 @@ final class WorkerHandle: Sendable {
         reading.buffersExhausted = read(Column.buffersExhausted)
         reading.staleCompletions = read(Column.staleCompletions)
         reading.sourcesUncounted = read(Column.sourcesUncounted)
+        reading.affinitiesEvicted = read(Column.affinitiesEvicted)
         reading.portsExhausted = read(Column.portsExhausted)
         reading.bulkDirections = read(Column.bulkDirections)
         reading.transfersRefused = read(Column.transfersRefused)

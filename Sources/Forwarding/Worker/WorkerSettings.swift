@@ -26,6 +26,8 @@ package struct WorkerSettings: Sendable {
     /// Connections by client, of this worker and of the others.
     package var sources = SourceCounts()
     package var otherSources: [SourceCounts] = []
+    /// Endpoints of clients, shared by the process's workers.
+    package var affinities = AffinityTable(setBits: 8)
     package var sourceAddresses = SourceAddresses()
     package var connectionLogging = ConnectionLogging.off
     /// Where closed connections are handed over to be logged; one that finds it full is counted and not logged.

@@ -163,9 +163,11 @@ struct ServiceReading {
         // Without ClientIP, defaulting drops the configuration; with it, an absent timeout is 10,800 seconds.
         guard service.affinity == .clientIP else { return }
         let timeout = spec.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds")
-        if let seconds = timeout.int32, !(1...86_400).contains(seconds) {
-            findings.invalid(timeout, String(seconds), "must be greater than 0 and less than 86400")
+        guard let seconds = timeout.int32 else { return }
+        guard (1...86_400).contains(seconds) else {
+            return findings.invalid(timeout, String(seconds), "must be greater than 0 and less than 86400")
         }
+        service.affinityTimeout = Int(seconds)
     }
 
     // MARK: Addresses

@@ -194,6 +194,7 @@ struct Statistics: Decodable {
         var buffersExhausted: UInt64
         var staleCompletions: UInt64
         var sourcesUncounted: UInt64
+        var affinitiesEvicted: UInt64
         var portsExhausted: UInt64
         var bulkDirections: UInt64
         var transfersRefused: UInt64
