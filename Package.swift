@@ -55,6 +55,9 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Virtual addresses as the host's own: routes over netlink, and what keeps other servers off them.
+        .target(name: "HostNetwork", dependencies: ["CLinux", "Addressing"], swiftSettings: settings),
+
         // Both planes meet here and nowhere else.
         .target(
             name: "AdminServer",
@@ -68,8 +71,8 @@ let package = Package(
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "ObjectSources", "Probing",
-                "Routing", "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "HostNetwork", "ObjectSources",
+                "Probing", "Routing", "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
 
@@ -95,6 +98,7 @@ let package = Package(
         .testTarget(name: "ObjectSourcesTests", dependencies: ["ObjectSources", "ServiceModel"], swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(name: "HostNetworkTests", dependencies: ["HostNetwork", "Addressing"], swiftSettings: settings),
         .testTarget(name: "ProbingTests", dependencies: ["Probing", "Routing", "Addressing"], swiftSettings: settings),
         .testTarget(name: "AdminServerTests", dependencies: ["AdminServer", "Forwarding"], swiftSettings: settings),
         .testTarget(

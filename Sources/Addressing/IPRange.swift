@@ -15,6 +15,13 @@ package struct IPRange: BitwiseCopyable, Hashable, Sendable {
         guard address.maskedOff(prefix: prefix) == address else { return nil }
     }
 
+    /// nil where an address has bits beyond the prefix, or the prefix is too long.
+    package init?(_ address: IPAddress, prefix: UInt8) {
+        guard prefix <= (address.family == .ipv4 ? 32 : 128), address.maskedOff(prefix: prefix) == address else { return nil }
+        self.address = address
+        self.prefix = prefix
+    }
+
     package func contains(_ other: IPAddress) -> Bool {
         other.family == address.family && other.maskedOff(prefix: prefix) == address
     }

@@ -86,12 +86,13 @@ package struct WarmWorker {
         return isOptimised
     }
 
-    /// Every algorithm: the default as it is, and each with weights and limits.
+    /// Every algorithm: the default as it is, and each with weights and limits, the hash with a memory.
     package static var allSettings: [EndpointGroup.Settings] {
         [EndpointGroup.Settings()]
             + Selection.allCases.map {
                 var settings = EndpointGroup.Settings()
                 settings.selection = $0
+                settings.affinityTimeout = $0 == .clientIP ? 10_800 : 0
                 settings.connectionsMax = 1_000_000
                 settings.connectionsPerSourceMax = 10
                 return settings

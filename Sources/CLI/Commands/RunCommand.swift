@@ -1,3 +1,4 @@
+internal import Addressing
 internal import ArgumentParser
 internal import CAllocationCounter
 internal import Forwarding
@@ -87,6 +88,13 @@ struct RunCommand: AsyncParsableCommand {
             """)
     var tcpUserTimeout = TimeoutArgument(Timeouts.standard.userTimeout ?? .zero)
 
+    @Option(
+        help: """
+            Make virtual addresses of Services (10.96.0.0/12) this host's own, with CAP_NET_ADMIN: while this process runs (auto), also \
+            afterwards (keep), or not (off). See `ringway network`.
+            """)
+    var hostNetwork: HostNetworkChoice = .auto
+
     @Option(help: "Format of the log on standard error.")
     var logFormat: LogFormat = .text
 
@@ -144,12 +152,16 @@ struct RunCommand: AsyncParsableCommand {
         Host.ignoreBrokenPipes()
         var balancer = Balancer(
             options: Balancer.Options(
-                settings: settings, roots: roots, shorthands: shorthands, grace: grace.duration, adminSocket: adminSocket,
+                settings: settings, roots: roots, shorthands: shorthands, grace: grace.duration,
+                virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: [Self.serviceRange]), adminSocket: adminSocket,
                 logFormat: logFormat, arguments: sources))
         let code = await balancer.run()
         // Not a return: nothing that still runs (a request on the admin socket, a file being read) may hold the process.
         Host.exitNow(code)
     }
+
+    /// Where clusters have their virtual addresses by default (kubeadm's service CIDR).
+    private static let serviceRange = IPRange("10.96.0.0/12")!
 
     private var settings: DataPlaneSettings {
         let allowance = CPUAllowance(read: Host.readFile)

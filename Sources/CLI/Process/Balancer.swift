@@ -21,6 +21,7 @@ struct Balancer {
         var roots: [String]
         var shorthands: [Shorthand]
         var grace: Duration
+        var virtualAddresses: VirtualAddresses
         var adminSocket: AdminSocketArgument?
         var logFormat: LogFormat
         /// What the user gave, for "nothing to serve in …".
@@ -59,9 +60,11 @@ struct Balancer {
     private var compiler = SnapshotCompiler()
     private var journal = Journal()
     private var prober: Prober?
+    private var virtualAddresses: VirtualAddresses
 
     init(options: Options) {
         self.options = options
+        virtualAddresses = options.virtualAddresses
         let sink = LogSink(format: options.logFormat)
         self.sink = sink
         logger = Logger(label: "ringway") { _ in LineLogHandler(sink: sink) }
@@ -141,6 +144,7 @@ struct Balancer {
                 break loop
             }
         }
+        log(virtualAddresses.end())
         source?.stop()
         await admin?.stop()
         return ExitStatus.success
@@ -214,6 +218,7 @@ struct Balancer {
 
     /// Makes the workers serve the snapshot, and sees to it that listeners which fail are tried again.
     private mutating func apply(_ snapshot: RoutingSnapshot, on dataPlane: DataPlane) async -> [ListenerReport] {
+        log(virtualAddresses.prepare(for: snapshot))
         let reports = await dataPlane.apply(snapshot)
         let failed = reports.contains { if case .failed = $0.state { true } else { false } }
         if failed, !isRetryDue {

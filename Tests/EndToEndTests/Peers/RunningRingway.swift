@@ -52,6 +52,8 @@ final class RunningRingway {
         self.directory = directory
         adminSocket = directory.path("admin-\(directory.nextNumber()).sock")
         var command = prefix + [Self.binary, "run", "--engine", engine, "--admin-socket", adminSocket]
+        // The machine's own network is left as it is: only a namespace of the test's has one to spare.
+        if !prefix.contains("nsenter") { command += ["--host-network", "off"] }
         if !options.contains("--workers") { command += ["--workers", "2"] }
         process = try ChildProcess(command + options + sources, input: input, in: directory)
         try waitUntil("ringway serves", within: .seconds(30)) {
