@@ -152,6 +152,29 @@ extension EndToEndTests {
             }
         }
 
+        @Test(arguments: [[], ["--allow-empty-sources"]])
+        func aFileThatLosesTenServicesAtOnceKeepsThemUnlessThatIsAllowed(options: [String]) throws {
+            let backend = try ScriptedBackend.named("served")
+            let ports = try FreePort.take(10)
+            let directory = try TemporaryDirectory()
+            let services = ports.map { serviceYAML("web-\($0)", port: $0, endpoints: ["127.0.0.1:\(backend.port)"]) }
+            try directory.replace("web.yaml", with: services.joined(separator: "---\n"))
+            try withRingway("epoll", [directory.path("web.yaml")], options: options, directory: directory) { ringway in
+                func served() -> Int { ports.count { (try? TestSocket(to: "127.0.0.1", $0).receiveAll()) == "served" } }
+                #expect(served() == 10)
+                try directory.replace("web.yaml", with: "# nothing\n")
+                if options.isEmpty {
+                    try waitUntil("the loss is noticed") { ringway.log.contains("all Services are gone at once, 10 of them: held back") }
+                    #expect(served() == 10)
+                    try directory.replace("web.yaml", with: services[0])
+                    try waitUntil("nine are gone") { served() == 1 }
+                } else {
+                    try waitUntil("all are gone") { served() == 0 }
+                    #expect(!ringway.log.contains("held back"))
+                }
+            }
+        }
+
         @Test(arguments: Engines.available)
         func aServiceWithoutEndpointsComesAndGoesWithThem(engine: String) throws {
             let backend = try ScriptedBackend.named("served")

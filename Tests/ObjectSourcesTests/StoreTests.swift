@@ -183,4 +183,82 @@ struct StoreTests {
         try scratch.write("a.yaml", serviceYAML("two"))
         #expect(loader.load([scratch.path]).first?.files?.first?.objects.first?.key?.name == "two")
     }
+
+    // MARK: Losses
+
+    private func sliceYAML(of service: String) -> String {
+        """
+        apiVersion: discovery.k8s.io/v1
+        kind: EndpointSlice
+        metadata: {name: \(service)-1, labels: {kubernetes.io/service-name: \(service)}}
+        addressType: IPv4
+        endpoints: [{addresses: [10.0.0.2]}]
+        ports: [{port: 80}]
+
+        """
+    }
+
+    private func writeAll(_ count: Int, slices: Int) throws {
+        let documents =
+            (0..<count).map { serviceYAML("s\($0)", port: 1 + $0) } + (0..<slices).map { sliceYAML(of: "s\($0)") } + ["# nothing else\n"]
+        try scratch.write("a.yaml", documents.joined(separator: "---\n"))
+    }
+
+    @Test func whoLosesTenServicesAtOnceKeepsThemUntilOneIsThereAgain() throws {
+        try writeAll(10, slices: 0)
+        _ = source.load()
+        // In a directory a file that is gone, and one that has nothing in it any more, say the same.
+        for change in [{ try scratch.write("a.yaml", "# empty\n") }, { try scratch.remove("a.yaml") }] as [() throws -> Any] {
+            _ = try change()
+            for _ in 0..<2 {
+                let state = source.load()
+                #expect(state.objects.count == 10 && state.errors.count == 1)
+                #expect(state.errors.first?.contains("10 of them: held back") == true, "\(state.errors)")
+            }
+        }
+        try writeAll(1, slices: 0)
+        #expect(source.load().names == ["s0"] && source.load().errors == [])
+    }
+
+    @Test func whoLosesTheEndpointsOfTenServicesKeepsThem() throws {
+        try writeAll(12, slices: 10)
+        _ = source.load()
+        try writeAll(12, slices: 0)
+        let state = source.load()
+        #expect(state.objects.count == 22 && state.errors.count == 1)
+        #expect(state.errors.first?.contains("the endpoints of all Services are gone at once, 10 of them") == true, "\(state.errors)")
+        try writeAll(12, slices: 1)
+        #expect(source.load().objects.count == 13)
+    }
+
+    @Test func nineServicesOneOfManyAndWhatMovesElsewhereAreNotHeld() throws {
+        try writeAll(9, slices: 9)
+        _ = source.load()
+        try writeAll(0, slices: 0)
+        #expect(source.load().objects == [])
+        try writeAll(20, slices: 20)
+        _ = source.load()
+        try writeAll(20, slices: 1)
+        #expect(source.load().objects.count == 21)
+        try writeAll(1, slices: 0)
+        #expect(source.load().names == ["s0"])
+        // Ten that another root has now are nobody's loss.
+        let other = try Scratch()
+        let both = ManifestSource(roots: [scratch.path, other.path], isWatching: false)
+        try writeAll(10, slices: 0)
+        _ = both.load()
+        try other.write("b.yaml", (0..<10).map { serviceYAML("s\($0)", port: 1 + $0) }.joined(separator: "---\n"))
+        try scratch.remove("a.yaml")
+        #expect(both.load().objects.count == 10 && both.load().errors == [])
+        try other.write("b.yaml", serviceYAML("s3"))
+        #expect(both.load().names == ["s3"])
+    }
+
+    @Test func whoAllowsItLosesAll() throws {
+        let source = ManifestSource(roots: [scratch.path], isWatching: false, holdsLosses: false)
+        try writeAll(30, slices: 30)
+        #expect(source.load().objects.count == 60)
+        try writeAll(0, slices: 0)
+        #expect(source.load().objects == [] && source.load().errors == [])
+    }
 }

@@ -95,6 +95,13 @@ struct RunCommand: AsyncParsableCommand {
             """)
     var hostNetwork: HostNetworkChoice = .auto
 
+    @Flag(
+        help: """
+            Let a file or directory lose all its Services at once, or all their endpoints, also where there are ten or more. Without it \
+            they are held back.
+            """)
+    var allowEmptySources = false
+
     @Option(help: "Format of the log on standard error.")
     var logFormat: LogFormat = .text
 
@@ -152,7 +159,7 @@ struct RunCommand: AsyncParsableCommand {
         Host.ignoreBrokenPipes()
         var balancer = Balancer(
             options: Balancer.Options(
-                settings: settings, roots: roots, shorthands: shorthands, grace: grace.duration,
+                settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
                 virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: [Self.serviceRange]), adminSocket: adminSocket,
                 logFormat: logFormat, arguments: sources))
         let code = await balancer.run()

@@ -19,6 +19,8 @@ struct Balancer {
         var settings: DataPlaneSettings
         /// Files, directories, `-`.
         var roots: [String]
+        /// Whether a source may lose all of many Services at once.
+        var allowsEmptySources: Bool
         var shorthands: [Shorthand]
         var grace: Duration
         var virtualAddresses: VirtualAddresses
@@ -79,7 +81,7 @@ struct Balancer {
         let eventsContinuation = eventsContinuation
         let termination = Termination(status: status) { eventsContinuation.yield(.terminationRequested(signal: $0)) }
 
-        let source = options.roots.isEmpty ? nil : ManifestSource(roots: options.roots)
+        let source = options.roots.isEmpty ? nil : ManifestSource(roots: options.roots, holdsLosses: !options.allowsEmptySources)
         let state = load(from: source)
         log(journal.found(state.diagnostics))
         guard !state.isLost else {

@@ -6,7 +6,7 @@ internal import Synchronization
 package final class ManifestSource: Sendable {
     private struct Contents {
         var loader: ManifestLoader
-        var store = ManifestStore()
+        var store: ManifestStore
     }
 
     /// Signals that something changed: call `load()`. Signals that nobody has taken yet are one. For one consumer.
@@ -18,9 +18,9 @@ package final class ManifestSource: Sendable {
     private let continuation: AsyncStream<Void>.Continuation
 
     /// Roots are files, directories, or `-` for standard input. With `isWatching` false nothing is followed: for a single check.
-    package init(roots: [String], limits: ManifestLimits = ManifestLimits(), isWatching: Bool = true) {
+    package init(roots: [String], limits: ManifestLimits = ManifestLimits(), isWatching: Bool = true, holdsLosses: Bool = true) {
         self.roots = roots
-        contents = Mutex(Contents(loader: ManifestLoader(limits: limits)))
+        contents = Mutex(Contents(loader: ManifestLoader(limits: limits), store: ManifestStore(holdsLosses: holdsLosses)))
         let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         changes = stream
         self.continuation = continuation

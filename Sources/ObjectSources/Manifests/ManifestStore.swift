@@ -22,6 +22,8 @@ package struct ManifestState: Hashable, Sendable {
 /// - Where a document could not be read at all, whatever its file held and no longer names is kept: it may be in there.
 /// - A file gone from a readable directory is gone, its objects too.
 /// - A root that is missing or unreadable keeps everything it had.
+/// - A root that loses all its Services at once, or all their endpoints, keeps them where that concerns ten Services or more: a tool that
+///   writes an empty file looks the same as somebody who means it, and costs more.
 /// - An identity that several files name belongs to the first by path; each of the others is an error naming both places.
 package struct ManifestStore: Sendable {
     private struct Held {
@@ -30,9 +32,16 @@ package struct ManifestStore: Sendable {
         let file: String
     }
 
-    private var held: [ObjectKey: Held] = [:]
+    /// Services that may lose everything with their root, less one.
+    package static let servicesHeldMin = 10
 
-    package init() {}
+    private var held: [ObjectKey: Held] = [:]
+    private let holdsLosses: Bool
+
+    /// - Parameter holdsLosses: whether a root that loses everything at once is held back.
+    package init(holdsLosses: Bool = true) {
+        self.holdsLosses = holdsLosses
+    }
 
     /// Takes the result of a load and gives the new state.
     package mutating func apply(_ roots: [LoadedRoot]) -> ManifestState {
@@ -40,6 +49,7 @@ package struct ManifestStore: Sendable {
         for (root, file) in Self.filesInPathOrder(roots) { merge.add(file, of: root) }
         for root in roots where root.files == nil { merge.keepAll { $0.root == root.root } }
         merge.addKept()
+        if holdsLosses { for root in roots where root.files != nil { merge.holdLosses(of: root.root) } }
         held = merge.current
         var state = ManifestState()
         state.objects = held.values.map(\.object).sorted { $0.key < $1.key }
@@ -107,6 +117,25 @@ package struct ManifestStore: Sendable {
             for (key, held) in kept where declared[key] == nil { current[key] = held }
         }
 
+        mutating func holdLosses(of root: String) {
+            for isService in [true, false] {
+                func isOne(_ key: ObjectKey, _ held: Held) -> Bool {
+                    held.root == root && held.object.serviceKey != nil && (key.kind == .service) == isService
+                }
+                let lost = previous.filter { current[$0.key] == nil && isOne($0.key, $0.value) }
+                let services = Set(lost.values.compactMap(\.object.serviceKey)).count
+                guard services >= ManifestStore.servicesHeldMin,
+                    !current.contains(where: { isOne($0.key, $0.value) })
+                else { continue }
+                current.merge(lost) { now, _ in now }
+                diagnostics.append(
+                    Diagnostic(
+                        severity: .error, location: SourceLocation(file: root),
+                        message: "\(isService ? "all Services" : "the endpoints of all Services") are gone at once, \(services) of them: "
+                            + "held back, for a mistake looks the same; remove all but one first, or give --allow-empty-sources"))
+            }
+        }
+
         /// The first by path wins, unless it is refused and was never good: then nothing is gained by refusing the second too.
         private mutating func refuseSecond(
             _ decoded: DecodedObject, key: ObjectKey, after first: Declaration, new: Held?
@@ -120,6 +149,17 @@ package struct ManifestStore: Sendable {
             return Diagnostic(
                 severity: .error, location: decoded.location, object: key,
                 message: "\(key) is already defined at \(first.location); \(verdict)")
+        }
+    }
+}
+
+extension KubernetesObject {
+    /// The Service that it is, or has endpoints for.
+    fileprivate var serviceKey: ObjectKey? {
+        switch body {
+        case .service, .endpoints: ObjectKey(kind: .service, namespace: metadata.namespace, name: metadata.name)
+        case .endpointSlice(let slice): slice.serviceName.map { ObjectKey(kind: .service, namespace: metadata.namespace, name: $0) }
+        case .pod: nil
         }
     }
 }
