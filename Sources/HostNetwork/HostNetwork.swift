@@ -12,7 +12,7 @@ package enum HostNetworkFailure: Error, Equatable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .kernel(let what, EPERM): "can't \(what): that takes the capability CAP_NET_ADMIN"
+        case .kernel(let what, EPERM), .kernel(let what, EACCES): "can't \(what): that takes the capability CAP_NET_ADMIN"
         case .kernel(let what, let error): "can't \(what): errno \(error)"
         case .conflict(let range, let conflict):
             "\(range) overlaps \(conflict): choose another --service-cidr, or remove that"

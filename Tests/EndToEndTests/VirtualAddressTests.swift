@@ -105,7 +105,7 @@ extension EndToEndTests {
                 let ringway = try hosts.run("epoll", file)
                 defer { ringway.process.end() }
                 #expect(try curl(80, at: "10.96.0.10", prefix: hosts.front.enter) == "web")
-                #expect(!ringway.log.contains("virtual addresses are not"), "\(ringway.log)")
+                #expect(!ringway.log.contains("the host's network is not"), "\(ringway.log)")
                 ringway.process.signal(SIGKILL)
                 _ = try ringway.process.wait()
                 #expect(try hosts.network("show", "-o", "json") == Self.all)
@@ -142,6 +142,26 @@ extension EndToEndTests {
             #expect(ringway.log.contains("CAP_NET_ADMIN"), "\(ringway.log)")
             #expect(try curl(80, at: "127.0.0.10", prefix: hosts.front.enter) == "web")
             #expect(try hosts.network("show", "-o", "json") == Self.nothing)
+        }
+
+        /// The setting is the namespace's own.
+        @Test func nodePortsAreKeptFromConnectionsOfTheHost() throws {
+            let hosts = try Hosts()
+            func reserved() throws -> String {
+                try hosts.front.run(["cat", "/proc/sys/net/ipv4/ip_local_reserved_ports"]).output.trimmingCharacters(in: .newlines)
+            }
+            _ = try hosts.front.run(["sh", "-c", "echo 31000 60999 >/proc/sys/net/ipv4/ip_local_port_range"])
+            _ = try hosts.front.run(["sh", "-c", "echo 31080,40000 >/proc/sys/net/ipv4/ip_local_reserved_ports"])
+            let yaml = serviceYAML(port: 80, endpoints: ["127.0.0.1:8081"])
+                .replacing("externalIPs: [\"127.0.0.1\"]", with: "type: NodePort").replacing(
+                    "- port: 80", with: "- port: 80\n    nodePort: 30080")
+            let ringway = try hosts.run("epoll", try hosts.directory.write(yaml, to: "web.yaml"))
+            defer { ringway.process.end() }
+            #expect(try curl(30080, at: "10.99.0.1", prefix: hosts.client.enter) == "web")
+            #expect(try reserved() == "31000-32767,40000")
+            ringway.process.signal(SIGTERM)
+            #expect(try ringway.process.wait() == .code(0))
+            #expect(try reserved() == "31080,40000")
         }
     }
 }

@@ -160,7 +160,8 @@ struct RunCommand: AsyncParsableCommand {
         var balancer = Balancer(
             options: Balancer.Options(
                 settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
-                virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: [Self.serviceRange]), adminSocket: adminSocket,
+                virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: [Self.serviceRange], nodePorts: 30000...32767),
+                adminSocket: adminSocket,
                 logFormat: logFormat, arguments: sources))
         let code = await balancer.run()
         // Not a return: nothing that still runs (a request on the admin socket, a file being read) may hold the process.

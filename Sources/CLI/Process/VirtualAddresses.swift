@@ -12,17 +12,21 @@ enum HostNetworkChoice: String, CaseIterable, ExpressibleByArgument {
     case off
 }
 
-/// Makes ranges of virtual addresses this host's own, once a Service has an address in one of them, and undoes that at the end.
+/// Makes ranges of virtual addresses this host's own, once a Service has an address in one of them, keeps node ports from being given to
+/// others, and undoes both at the end.
 struct VirtualAddresses {
     let choice: HostNetworkChoice
     let ranges: [IPRange]
+    let nodePorts: ClosedRange<UInt16>
     private let network = HostNetwork()
+    private let reservedPorts = ReservedPorts()
     /// What was said already: said again only where it has changed.
-    private var said: [String] = []
+    private var said: Set<String> = []
 
-    init(choice: HostNetworkChoice, ranges: [IPRange]) {
+    init(choice: HostNetworkChoice, ranges: [IPRange], nodePorts: ClosedRange<UInt16>) {
         self.choice = choice
         self.ranges = ranges
+        self.nodePorts = nodePorts
     }
 
     /// To be called before the snapshot's addresses are bound. Asks the kernel only while something is missing.
@@ -32,21 +36,24 @@ struct VirtualAddresses {
             !network.ranges.contains(range)
                 && snapshot.frontends.values.contains { $0.origin != .nodePort && range.contains($0.key.address.address) }
         }
-        guard !missing.isEmpty else { return [] }
-        let failures = network.claim(missing).map { "\($0)" }
-        defer { said = failures }
+        var failures = missing.isEmpty ? [] : network.claim(missing)
+        if snapshot.frontends.values.contains(where: { $0.origin == .nodePort }), let failure = reservedPorts.reserve(nodePorts) {
+            failures.append(failure)
+        }
         let made = network.ranges.filter(missing.contains).map { range in
             Journal.Entry(level: .info, message: "virtual addresses are this host's own", fields: ["range": "\(range)"])
         }
+        let warnings = failures.map { "\($0)" }.filter { said.insert($0).inserted }
         return made
-            + failures.filter { !said.contains($0) }.map {
-                Journal.Entry(level: .warning, message: "virtual addresses are not as they should be", fields: ["reason": $0])
+            + warnings.map {
+                Journal.Entry(level: .warning, message: "the host's network is not as Services need it", fields: ["reason": $0])
             }
     }
 
     func end() -> [Journal.Entry] {
-        guard choice == .auto, !network.ranges.isEmpty else { return [] }
-        return network.release().map {
+        guard choice == .auto else { return [] }
+        let failures = (network.ranges.isEmpty ? [] : network.release()) + [reservedPorts.release()].compactMap { $0 }
+        return failures.map {
             Journal.Entry(level: .warning, message: "the host's network is not as it was before", fields: ["reason": "\($0)"])
         }
     }
