@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
 ]
 
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 // The arrows between targets. `Tests/TidyTests` holds the same list, and the build checks that no target imports what it
@@ -62,7 +63,7 @@ let package = Package(
         .target(
             name: "AdminServer",
             dependencies: [
-                "Forwarding", hummingbird, logging,
+                "Addressing", "ControlPlane", "Forwarding", "Routing", hummingbird, hummingbirdCore, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -100,12 +101,14 @@ let package = Package(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
         .testTarget(name: "HostNetworkTests", dependencies: ["HostNetwork", "Addressing"], swiftSettings: settings),
         .testTarget(name: "ProbingTests", dependencies: ["Probing", "Routing", "Addressing"], swiftSettings: settings),
-        .testTarget(name: "AdminServerTests", dependencies: ["AdminServer", "Forwarding"], swiftSettings: settings),
+        .testTarget(
+            name: "AdminServerTests", dependencies: ["AdminServer", "Addressing", "ControlPlane", "Forwarding", "Routing", "ServiceModel"],
+            swiftSettings: settings),
         .testTarget(
             name: "CLITests",
             dependencies: [
                 "AdminServer", "Addressing", "CAllocationCounter", "CLI", "ControlPlane", "Forwarding", "ObjectSources", "Routing",
-                "ServiceModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "EngineSimulator", "Addressing"], swiftSettings: settings),

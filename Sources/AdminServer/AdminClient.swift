@@ -44,11 +44,37 @@ package struct AdminClient: Sendable {
     }
 
     /// One GET. Ten seconds at most.
-    package func get(_ target: String) async throws(AdminServerError) -> (status: Int, body: String) {
+    package func get(_ target: String, accept: String? = nil) async throws(AdminServerError) -> (status: Int, body: String) {
+        var body = ByteBuffer()
+        let status = try await get(target, accept: accept, within: .seconds(10)) { bytes throws(AnswerTooLarge) in
+            guard body.readableBytes + bytes.readableBytes <= Self.answerBytesMax else { throw AnswerTooLarge() }
+            body.writeImmutableBuffer(bytes)
+        }
+        return (status, String(buffer: body))
+    }
+
+    /// One GET whose answer comes in lines, for as long as the other side has something to say.
+    ///
+    /// - Returns: the status; what is not a 200 is one line.
+    package func lines(of target: String, accept: String, each: (String) throws -> Void) async throws(AdminServerError) -> Int {
+        var rest = ByteBuffer()
+        return try await get(target, accept: accept, within: nil) { bytes in
+            rest.writeImmutableBuffer(bytes)
+            while let length = rest.readableBytesView.firstIndex(of: 0x0a).map({ $0 - rest.readerIndex }) {
+                try each(rest.readString(length: length) ?? "")
+                rest.moveReaderIndex(forwardBy: 1)
+            }
+            rest.discardReadBytes()
+        }
+    }
+
+    private func get(
+        _ target: String, accept: String?, within limit: TimeAmount?, _ take: (ByteBuffer) throws -> Void
+    ) async throws(AdminServerError) -> Int {
         var attempts = 0
         while true {
             do {
-                return try await Self.exchange(target, path: path)
+                return try await exchange(target, accept: accept, within: limit, take)
             } catch {
                 // connect(2) on a Unix socket does not wait for room in the accept queue: EAGAIN, try again.
                 attempts += 1
@@ -75,8 +101,10 @@ package struct AdminClient: Sendable {
         }
     }
 
-    private static func exchange(_ target: String, path: String) async throws -> (status: Int, body: String) {
-        let channel = try await ClientBootstrap(group: eventLoops)
+    private func exchange(
+        _ target: String, accept: String?, within limit: TimeAmount?, _ take: (ByteBuffer) throws -> Void
+    ) async throws -> Int {
+        let channel = try await ClientBootstrap(group: Self.eventLoops)
             .connectTimeout(.seconds(5))
             .connect(unixDomainSocketPath: path) { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -86,25 +114,28 @@ package struct AdminClient: Sendable {
             }
         return try await channel.executeThenClose { inbound, outbound in
             // The deadline closes the channel, which ends the loop below.
-            let deadline = channel.channel.eventLoop.scheduleTask(in: .seconds(10)) { channel.channel.close(promise: nil) }
-            defer { deadline.cancel() }
+            let deadline = limit.map { limit in
+                channel.channel.eventLoop.scheduleTask(in: limit) { channel.channel.close(promise: nil) }
+            }
+            defer { deadline?.cancel() }
             var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: target)
             head.headers = ["host": "ringway", "connection": "close"]
+            if let accept { head.headers.add(name: "accept", value: accept) }
             try await outbound.write(contentsOf: [.head(head), .end(nil)])
             var status = 0
-            var body = ByteBuffer()
-            for try await part in inbound {
-                switch part {
-                case .head(let head):
-                    status = Int(head.status.code)
-                case .body(var bytes):
-                    guard body.readableBytes + bytes.readableBytes <= answerBytesMax else { throw AnswerTooLarge() }
-                    body.writeBuffer(&bytes)
-                case .end:
-                    return (status, String(buffer: body))
+            do {
+                for try await part in inbound {
+                    switch part {
+                    case .head(let head): status = Int(head.status.code)
+                    case .body(let bytes): try take(bytes)
+                    case .end: return status
+                    }
                 }
+                throw ChannelError.eof
+            } catch  where limit == nil && status != 0 {
+                // What has no end of its own ends with the process, in the middle of something as a rule.
+                return status
             }
-            throw ChannelError.eof
         }
     }
 

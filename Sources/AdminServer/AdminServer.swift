@@ -1,81 +1,90 @@
-// FoundationEssentials for JSONEncoder, file types and modes: without it, chmod(2) and lstat(2) would need unsafe code here.
+// FoundationEssentials for file types and modes: without it, chmod(2) and lstat(2) would need unsafe code here.
+package import Addressing
 internal import FoundationEssentials
 internal import Hummingbird
+internal import HummingbirdCore
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
 
-/// HTTP on a Unix socket for `ringway stats`, health probes and whoever wants to see inside.
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#endif
+
+/// HTTP for `ringway stats`, health probes, Prometheus and whoever wants to see inside: on a Unix socket, where it answers everything, and
+/// on an address, where it answers what any user of the host may know. `AdminRoutes` has the list.
 ///
-/// | route | answer |
-/// | --- | --- |
-/// | `GET /api/v1/stats` | `AdminReport` as JSON |
-/// | `GET /healthz` | 200 `ok`: the process answers |
-/// | `GET /readyz` | 200 `ok` while it serves its configuration, else 503 and the reason |
-///
-/// Read-only. One thread; the workers never wait for it. It holds nothing that keeps the process alive, so `exit` needs no
+/// Read-only. One thread for all; the workers never wait for it. It holds nothing that keeps the process alive, so `exit` needs no
 /// `stop`, but only `stop` removes the socket file.
 package final class AdminServer: Sendable {
-    package let path: String
-    private let running: Task<Void, Never>
+    package enum Place: Sendable, CustomStringConvertible {
+        case socket(String)
+        /// Port 0 leaves the choice to the kernel.
+        case address(IPAddress, port: Int)
 
-    /// Listens on `path` (mode 0660). A socket file that nobody answers on is replaced.
-    ///
-    /// - Parameters:
-    ///   - report: called for each request for statistics, on a thread of the Swift runtime.
-    ///   - notReady: nil when the process is ready, else the reason why it is not, in a few words.
-    /// - Throws: `.inUse` where a live process answers, `.unusable` where the path can't be bound.
-    package init(
-        path: String, report: @escaping @Sendable () -> AdminReport, notReady: @escaping @Sendable () -> String?
-    ) async throws(AdminServerError) {
-        try Self.checkSocketPath(path)
-        if try await AdminClient(path: path).isAnswered() {
-            throw AdminServerError(
-                .inUse,
-                "another ringway answers on the admin socket \(path): stop it, or give --admin-socket another path (or none)")
+        package var description: String {
+            switch self {
+            case .socket(let path): path
+            case .address(let address, let port): address.family == .ipv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
+            }
         }
+    }
 
-        let (started, startedContinuation) = AsyncStream<Result<Void, AdminServerError>>.makeStream()
+    /// Where it listens: the port is the one that the kernel chose, where it was asked to.
+    package let place: Place
+    private let running: Task<Void, Never>
+    private let inventory: InventoryStore
+
+    /// Listens. A socket gets mode 0660; its file is replaced where nobody answers on it.
+    ///
+    /// - Throws: `.inUse` where somebody else is there, `.unusable` where the place can't be bound for another reason.
+    package init(on place: Place, subject: AdminSubject) async throws(AdminServerError) {
+        if case .socket(let path) = place {
+            try Self.checkSocketPath(path)
+            if try await AdminClient(path: path).isAnswered() {
+                throw AdminServerError(
+                    .inUse, "another ringway answers on the admin socket \(path): stop it, or give --admin-socket another path (or none)")
+            }
+        }
+        let (started, startedContinuation) = AsyncStream<Result<Place, AdminServerError>>.makeStream()
         let application = Application(
-            router: Self.router(report: report, notReady: notReady),
-            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path), serverName: "ringway", backlog: 64),
-            onServerRunning: { _ in
-                // Between bind and here the mode is the umask's, which lets nobody but the owner write, that is connect.
-                do {
-                    try FileManager.default.setAttributes([.posixPermissions: 0o660], ofItemAtPath: path)
-                    startedContinuation.yield(.success(()))
-                } catch {
-                    startedContinuation.yield(.failure(AdminServerError(.unusable, "can't set the mode of \(path): \(error)")))
-                }
-            },
+            router: AdminRoutes(subject: subject, place: place).router, server: .http1(configuration: .init(idleTimeout: .seconds(60))),
+            configuration: ApplicationConfiguration(
+                address: place.bindAddress, serverName: "ringway", backlog: 64,
+                availableConnectionsDelegate: MaximumAvailableConnections(AdminRoutes.connectionsMax)),
+            onServerRunning: { startedContinuation.yield(Self.opened(place, on: $0)) },
             eventLoopGroupProvider: .shared(AdminClient.eventLoops),
             logger: Logger(label: "admin") { _ in SwiftLogNoOpLogHandler() })
         let running = Task {
             do {
                 try await application.run()
             } catch {
-                startedContinuation.yield(.failure(Self.bindFailure(error, path: path)))
+                startedContinuation.yield(.failure(AdminServerError(binding: place, error)))
             }
             startedContinuation.finish()
         }
-
-        self.path = path
         self.running = running
-        var outcome: Result<Void, AdminServerError>?
+        inventory = subject.inventory
+        var outcome = Result<Place, AdminServerError>.failure(AdminServerError(.unusable, "the admin server on \(place) ended at once"))
         for await result in started {
             outcome = result
             break
         }
-        if case .success = outcome { return }
-        running.cancel()
-        guard case .failure(let failure) = outcome else { throw AdminServerError(.unusable, "the admin socket \(path) ended at once") }
-        throw failure
+        switch outcome {
+        case .success(let place): self.place = place
+        case .failure(let failure):
+            running.cancel()
+            throw failure
+        }
     }
 
     /// Stops listening and removes the socket file. Waits at most `limit` for requests in flight.
     package func stop(within limit: Duration = .seconds(1)) async {
         // In this order: a successor may bind the path as soon as nobody answers, and its file must stay.
         removeSocketFile()
+        inventory.endWatches()
         running.cancel()
         // Whichever ends first; the other is abandoned, so that a stuck request can't hold the process.
         let (ended, continuation) = AsyncStream<Void>.makeStream()
@@ -92,34 +101,9 @@ package final class AdminServer: Sendable {
         timer.cancel()
     }
 
-    /// Only removes the file: for an exit that can't wait.
+    /// Only removes the file, where there is one: for an exit that can't wait.
     package func removeSocketFile() {
-        try? FileManager.default.removeItem(atPath: path)
-    }
-
-    private static func router(
-        report: @escaping @Sendable () -> AdminReport, notReady: @escaping @Sendable () -> String?
-    ) -> Router<BasicRequestContext> {
-        let router = Router()
-        router.get("/healthz") { _, _ in text(.ok, "ok") }
-        router.get("/readyz") { _, _ in
-            if let reason = notReady() { text(.serviceUnavailable, reason) } else { text(.ok, "ok") }
-        }
-        router.get("/api/v1/stats") { _, _ in
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-            let body = try encoder.encode(report())
-            return Response(
-                status: .ok, headers: [.contentType: "application/json", .cacheControl: "no-store"],
-                body: ResponseBody(byteBuffer: ByteBuffer(bytes: body + [0x0a])))
-        }
-        return router
-    }
-
-    private static func text(_ status: HTTPResponse.Status, _ body: String) -> Response {
-        Response(
-            status: status, headers: [.contentType: "text/plain; charset=utf-8"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: body + "\n")))
+        if case .socket(let path) = place { try? FileManager.default.removeItem(atPath: path) }
     }
 
     /// Refuses what bind(2) would refuse less clearly, and a file that is no socket, which must not be deleted.
@@ -136,12 +120,44 @@ package final class AdminServer: Sendable {
         }
     }
 
-    private static func bindFailure(_ error: any Error, path: String) -> AdminServerError {
-        guard let failure = error as? IOError else {
-            return AdminServerError(.unusable, "can't listen on the admin socket \(path): \(error)")
+    private static func opened(_ place: Place, on channel: any Channel) -> Result<Place, AdminServerError> {
+        switch place {
+        case .socket(let path):
+            // Between bind and here the mode is the umask's, which lets nobody but the owner write, that is connect.
+            do {
+                try FileManager.default.setAttributes([.posixPermissions: 0o660], ofItemAtPath: path)
+            } catch {
+                return .failure(AdminServerError(.unusable, "can't set the mode of \(path): \(error)"))
+            }
+            return .success(place)
+        case .address(let address, let port):
+            return .success(.address(address, port: channel.localAddress?.port ?? port))
         }
-        let reason = AdminClient.words(for: failure.errnoCode) ?? "\(failure)"
-        return AdminServerError(
-            .unusable, "can't listen on the admin socket \(path): \(reason): give --admin-socket another path (or none)")
+    }
+}
+
+extension AdminServer.Place {
+    fileprivate var bindAddress: BindAddress {
+        switch self {
+        case .socket(let path): .unixDomainSocket(path: path)
+        case .address(let address, let port): .hostname(address.description, port: port)
+        }
+    }
+}
+
+extension AdminServerError {
+    fileprivate init(binding place: AdminServer.Place, _ error: any Error) {
+        let failure = error as? IOError
+        let reason = failure.flatMap { AdminClient.words(for: $0.errnoCode) } ?? "\(error)"
+        switch place {
+        case .socket(let path):
+            self.init(.unusable, "can't listen on the admin socket \(path): \(reason): give --admin-socket another path (or none)")
+        case .address:
+            let isTaken = failure?.errnoCode == EADDRINUSE
+            let words = isTaken ? "another process has the port (`ss -ltnp` names it)" : reason
+            self.init(
+                isTaken ? .inUse : .unusable,
+                "can't answer /metrics and /readyz on \(place): \(words): give --admin-listen another ADDR:PORT (or none)")
+        }
     }
 }

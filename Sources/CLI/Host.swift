@@ -21,6 +21,15 @@ enum Host {
         }
     }
 
+    /// The host's own name, as uname(2) has it.
+    static var name: String {
+        var name = utsname()
+        guard unsafe uname(&name) == 0 else { return "localhost" }
+        return unsafe withUnsafeBytes(of: name.nodename) { bytes in
+            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
     /// CPUs that are switched on, at least 1.
     static var onlineCPUs: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
 
@@ -36,6 +45,9 @@ enum Host {
         guard unsafe clock_gettime(CLOCK_REALTIME, &time) == 0 else { return 0 }
         return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
     }
+
+    /// The same in seconds, for metrics.
+    static var wallClockSeconds: Double { Double(wallClockMicroseconds) / 1_000_000 }
 
     /// The content of a small file, at most a megabyte of it; nil where it can't be read.
     static func readFile(_ path: String) -> String? {

@@ -5,19 +5,12 @@ import Routing
 /// Which row of the workers' counters belongs to which Service port and endpoint. Rows are kept as long as they are named by
 /// a snapshot or count an open connection, and are the same on every worker.
 struct CounterRows {
-    private struct Key: Hashable {
-        let service: ServicePortName
-        /// nil for the Service port's own row.
-        let endpoint: SocketAddress?
-    }
-
-    private struct Row {
+    private struct EndpointRow {
         let number: Int
-        var isCurrent: Bool
-        /// Of a Service port's own row: the settings it was last served with.
-        var settings = EndpointGroup.Settings()
-        /// Of an endpoint's row: its last weight, and what its probe found where it is down.
-        var weight: UInt16 = 1
+        /// The assignment that named it last.
+        var round: Int
+        var weight: UInt16
+        /// What its probe found where it is down.
         var probeFailure: String?
 
         /// Why the endpoint is not well.
@@ -30,14 +23,35 @@ struct CounterRows {
         }
     }
 
-    private var rows: [Key: Row] = [:]
+    private struct ServiceRow {
+        let number: Int
+        var round: Int
+        /// What it was last served with.
+        var settings = EndpointGroup.Settings()
+        var endpoints: [SocketAddress: EndpointRow] = [:]
+        /// What endpoints had counted whose rows were given back: the Service's sum must not fall.
+        var failuresOfFormer: UInt64 = 0
+        var ejectionsOfFormer: UInt64 = 0
+        /// Endpoints that found no row of their own.
+        var uncounted: Set<SocketAddress> = []
+    }
+
+    /// Whom a row belongs to; without an endpoint it is the Service port's own.
+    private struct Owner {
+        let service: ServicePortName
+        let endpoint: SocketAddress?
+    }
+
+    private var services: [ServicePortName: ServiceRow] = [:]
+    /// Raised by each assignment: a row that does not have its number is not in the snapshot.
+    private var round = 0
     private var free: [Int] = []
     private var next = Column.firstFreeRow
     /// What rows had counted before they were given to their present owner: a worker's cells can't be cleared from here.
     private var bases: [Int: [UInt64]] = [:]
     private var tables: [CounterTable] = []
     /// Whom each row belongs to, or belonged to last.
-    private var owners: [Int: Key] = [:]
+    private var owners: [Int: Owner] = [:]
 
     /// Starts a new assignment: rows that nobody asks for again and that count no open connection become free at the next one.
     ///
@@ -45,13 +59,36 @@ struct CounterRows {
     ///   to ask whose they are.
     mutating func begin(_ tables: [CounterTable], beforeReuse: (CounterRows) -> Void = { _ in }) {
         self.tables = tables
-        let unused = rows.filter { !$0.value.isCurrent && sum($0.value.number, Column.connectionsActive) == 0 }
-        beforeReuse(self)
-        for key in rows.keys { rows[key]?.isCurrent = false }
-        for (key, row) in unused {
-            free.append(row.number)
-            rows[key] = nil
+        func isUnused(_ number: Int, _ round: Int) -> Bool {
+            round != self.round && sum(number, Column.connectionsActive) == 0
         }
+        var unused: [Owner] = []
+        for (service, row) in services {
+            for (endpoint, row) in row.endpoints where isUnused(row.number, row.round) {
+                unused.append(Owner(service: service, endpoint: endpoint))
+            }
+            if isUnused(row.number, row.round) { unused.append(Owner(service: service, endpoint: nil)) }
+        }
+        beforeReuse(self)
+        for owner in unused { release(owner) }
+        round += 1
+    }
+
+    /// Endpoints come before their Service, whose row stays while one of theirs does.
+    private mutating func release(_ owner: Owner) {
+        guard let service = services[owner.service] else { return }
+        guard let endpoint = owner.endpoint else {
+            guard service.endpoints.isEmpty else { return }
+            free.append(service.number)
+            services[owner.service] = nil
+            return
+        }
+        guard let row = service.endpoints[endpoint]?.number else { return }
+        let (failures, ejections) = (count(row, Column.connectFailures), count(row, Column.ejections))
+        services[owner.service]?.failuresOfFormer &+= failures
+        services[owner.service]?.ejectionsOfFormer &+= ejections
+        services[owner.service]?.endpoints[endpoint] = nil
+        free.append(row)
     }
 
     /// Whose row it is; nil for the one that is shared for want of others.
@@ -60,24 +97,34 @@ struct CounterRows {
 
     /// The rows of a group's Service port and endpoints.
     mutating func assign(_ group: EndpointGroup, _ health: HealthTable) -> (service: Int, endpoints: [Int]) {
-        let service = row(Key(service: group.service, endpoint: nil), health)
-        rows[Key(service: group.service, endpoint: nil)]?.settings = group.settings
-        let endpoints = group.endpoints.map { endpoint in
-            let key = Key(service: group.service, endpoint: endpoint.address)
-            let number = row(key, health)
-            rows[key]?.weight = endpoint.weight
+        guard var service = services.removeValue(forKey: group.service) ?? newService(group.service, health) else {
+            return (Column.overflowRow, [Int](repeating: Column.overflowRow, count: group.endpoints.count))
+        }
+        if service.round != round { service.uncounted = [] }
+        service.round = round
+        service.settings = group.settings
+        let numbers = group.endpoints.map { endpoint in
+            let known = service.endpoints[endpoint.address]
+            guard let number = known?.number ?? newRow(Owner(service: group.service, endpoint: endpoint.address), health) else {
+                service.uncounted.insert(endpoint.address)
+                return Column.overflowRow
+            }
+            service.endpoints[endpoint.address] = EndpointRow(
+                number: number, round: round, weight: endpoint.weight, probeFailure: known?.probeFailure)
             // Nothing would bring it back any more.
             if group.settings.ejectAfter == 0 { health.update(number) { $0.forgive() } }
             return number
         }
-        return (service, endpoints)
+        services[group.service] = service
+        return (service.number, numbers)
     }
 
-    private mutating func row(_ key: Key, _ health: HealthTable) -> Int {
-        if let row = rows[key] {
-            rows[key]?.isCurrent = true
-            return row.number
-        }
+    private mutating func newService(_ name: ServicePortName, _ health: HealthTable) -> ServiceRow? {
+        newRow(Owner(service: name, endpoint: nil), health).map { ServiceRow(number: $0, round: round) }
+    }
+
+    /// Nil where there is none left.
+    private mutating func newRow(_ owner: Owner, _ health: HealthTable) -> Int? {
         let number: Int
         if let reused = free.popLast() {
             number = reused
@@ -85,12 +132,11 @@ struct CounterRows {
             number = next
             next += 1
         } else {
-            return Column.overflowRow
+            return nil
         }
-        owners[number] = key
+        owners[number] = owner
         health.reset(number)
         bases[number] = (0..<Column.count).map { sum(number, $0) }
-        rows[key] = Row(number: number, isCurrent: true)
         return number
     }
 
@@ -106,71 +152,91 @@ struct CounterRows {
 
     /// What a probe has found: nil for a well one, else what is wrong. Nothing where the endpoint has no row of its own.
     mutating func probed(_ endpoint: EndpointKey, _ failure: String?, _ health: HealthTable) {
-        let key = Key(service: endpoint.service, endpoint: endpoint.endpoint)
-        guard let row = rows[key]?.number, row != Column.overflowRow else { return }
-        rows[key]?.probeFailure = failure
+        guard let row = services[endpoint.service]?.endpoints[endpoint.endpoint]?.number else { return }
+        services[endpoint.service]?.endpoints[endpoint.endpoint]?.probeFailure = failure
         health.update(row) { $0.isDown = failure != nil }
     }
 
     /// How every endpoint of the snapshot is.
     func endpointReports(_ health: HealthTable) -> [EndpointReport] {
-        rows.compactMap { key, row in
-            guard let endpoint = key.endpoint, row.isCurrent, row.number != Column.overflowRow else { return nil }
-            let health = health[row.number]
-            return EndpointReport(
-                EndpointKey(service: key.service, endpoint: endpoint), weight: row.weight, state: health.reported,
-                reason: row.reason(health))
+        services.flatMap { name, service in
+            service.endpoints.compactMap { address, row in
+                guard row.round == round else { return nil }
+                let health = health[row.number]
+                return EndpointReport(
+                    EndpointKey(service: name, endpoint: address), weight: row.weight, state: health.reported, reason: row.reason(health))
+            }
         }
+    }
+
+    /// The Service ports that have a row, in no order.
+    var names: [ServicePortName] { Array(services.keys) }
+
+    /// What a Service port has counted, in few bytes; nil where it has no row.
+    func reading(of name: ServicePortName, _ health: HealthTable) -> ServiceReading? {
+        guard let service = services[name] else { return nil }
+        var reading = ServiceReading(service: name, counters: (0..<Column.count).map { count(service.number, $0) })
+        reading.connectFailures = service.failuresOfFormer
+        reading.ejections = service.ejectionsOfFormer
+        for row in service.endpoints.values {
+            reading.connectFailures &+= count(row.number, Column.connectFailures)
+            reading.ejections &+= count(row.number, Column.ejections)
+            guard row.round == round else { continue }
+            reading.endpoints[health[row.number].stated, default: 0] += 1
+        }
+        if service.round == round, !service.uncounted.isEmpty { reading.endpoints[.active, default: 0] += service.uncounted.count }
+        return reading
     }
 
     /// A reading of every Service port, sorted by name.
     func statistics(_ health: HealthTable) -> [DataPlaneStatistics.Service] {
         let now = EndpointHealth.ticks(HostLimits.monotonicNanoseconds())
-        var endpoints: [ServicePortName: [DataPlaneStatistics.Endpoint]] = [:]
-        for (key, row) in rows {
-            guard let endpoint = key.endpoint else { continue }
-            var reading = DataPlaneStatistics.Endpoint()
-            reading.address = endpoint.description
-            reading.weight = UInt64(row.weight)
-            if row.isCurrent {
-                reading.describe(health[row.number], now)
-                reading.because = row.reason(health[row.number])
-            } else {
-                reading.state = "removed"
-            }
-            reading.connections = count(row.number, Column.connections)
-            reading.connectionsActive = count(row.number, Column.connectionsActive)
-            reading.connectFailures = count(row.number, Column.connectFailures)
-            reading.ejections = count(row.number, Column.ejections)
-            endpoints[key.service, default: []].append(reading)
-        }
-        return rows.filter { $0.key.endpoint == nil }.sorted { $0.key.service < $1.key.service }.map { key, row in
+        return services.sorted { $0.key < $1.key }.map { name, service in
             var reading = DataPlaneStatistics.Service()
-            reading.namespace = key.service.namespace
-            reading.name = key.service.name
-            reading.port = key.service.port
-            reading.transport = key.service.transport.rawValue
-            reading.algorithm = row.settings.selection.rawValue
-            reading.connectionsMax = row.settings.connectionsMax.map(UInt64.init)
-            reading.connectionsPerSourceMax = row.settings.connectionsPerSourceMax.map(UInt64.init)
-            reading.connections = count(row.number, Column.connections)
-            reading.connectionsActive = count(row.number, Column.connectionsActive)
-            reading.bytesFromClients = count(row.number, Column.bytesFromClients)
-            reading.bytesToClients = count(row.number, Column.bytesToClients)
-            reading.retries = count(row.number, Column.retries)
-            reading.datagramsFromClients = count(row.number, Column.datagramsFromClients)
-            reading.datagramsToClients = count(row.number, Column.datagramsToClients)
-            reading.rebinds = count(row.number, Column.rebinds)
+            reading.namespace = name.namespace
+            reading.name = name.name
+            reading.port = name.port
+            reading.transport = name.transport.rawValue
+            reading.algorithm = service.settings.selection.rawValue
+            reading.connectionsMax = service.settings.connectionsMax.map(UInt64.init)
+            reading.connectionsPerSourceMax = service.settings.connectionsPerSourceMax.map(UInt64.init)
+            reading.connections = count(service.number, Column.connections)
+            reading.connectionsActive = count(service.number, Column.connectionsActive)
+            reading.bytesFromClients = count(service.number, Column.bytesFromClients)
+            reading.bytesToClients = count(service.number, Column.bytesToClients)
+            reading.retries = count(service.number, Column.retries)
+            reading.datagramsFromClients = count(service.number, Column.datagramsFromClients)
+            reading.datagramsToClients = count(service.number, Column.datagramsToClients)
+            reading.rebinds = count(service.number, Column.rebinds)
             for reason in DatagramDrop.allCases {
-                let dropped = count(row.number, Column.dropped + Int(reason.rawValue))
+                let dropped = count(service.number, Column.dropped + Int(reason.rawValue))
                 if dropped > 0 { reading.dropped[reason.name] = dropped }
             }
             for reason in CloseReason.allCases {
-                let closed = count(row.number, Column.closed + Int(reason.rawValue))
+                let closed = count(service.number, Column.closed + Int(reason.rawValue))
                 if closed > 0 { reading.closed[reason.name] = closed }
             }
-            reading.endpoints = (endpoints[key.service] ?? []).sorted { $0.address < $1.address }
+            reading.endpoints = service.endpoints.map { statistics(of: $0, $1, health, now) }.sorted { $0.address < $1.address }
             return reading
         }
+    }
+
+    private func statistics(
+        of address: SocketAddress, _ row: EndpointRow, _ health: HealthTable, _ now: UInt64
+    ) -> DataPlaneStatistics.Endpoint {
+        var reading = DataPlaneStatistics.Endpoint()
+        reading.address = address.description
+        reading.weight = UInt64(row.weight)
+        if row.round == round {
+            reading.describe(health[row.number], now)
+            reading.because = row.reason(health[row.number])
+        } else {
+            reading.state = "removed"
+        }
+        reading.connections = count(row.number, Column.connections)
+        reading.connectionsActive = count(row.number, Column.connectionsActive)
+        reading.connectFailures = count(row.number, Column.connectFailures)
+        reading.ejections = count(row.number, Column.ejections)
+        return reading
     }
 }

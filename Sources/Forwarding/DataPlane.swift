@@ -183,13 +183,31 @@ package final class DataPlane: Sendable {
     /// How every endpoint of the snapshot is, in no order.
     package func endpointReports() -> [EndpointReport] { state.withLock { $0.rows.endpointReports(health) } }
 
-    /// Reads all counters; cheap, from any thread.
-    package func statistics() -> DataPlaneStatistics {
+    /// What became of each frontend of the snapshot that was applied last.
+    package var listenerReports: [ListenerReport] { state.withLock { $0.reports } }
+
+    /// The Service ports that are counted, in order.
+    package func servicePorts() -> [ServicePortName] { state.withLock { $0.rows.names }.sorted() }
+
+    /// What some of them have counted. Changes wait while this reads, so ask for a few at a time.
+    package func readings(of ports: some Sequence<ServicePortName>) -> [ServiceReading] {
+        state.withLock { state in ports.compactMap { state.rows.reading(of: $0, health) } }
+    }
+
+    /// The process and its workers, without Services and listeners, of which there may be thousands.
+    package func overview() -> DataPlaneStatistics {
         var statistics = DataPlaneStatistics()
         statistics.engine = engine.name
         statistics.engineReason = engine.reason
         statistics.connectionsMax = UInt64(min(room.budget.connections, connectionsMax ?? .max))
         statistics.workers = workers.map { $0.statistics() }
+        statistics.generation = state.withLock { $0.generation }
+        return statistics
+    }
+
+    /// Reads all counters; cheap, from any thread.
+    package func statistics() -> DataPlaneStatistics {
+        var statistics = overview()
         state.withLock { state in
             statistics.generation = state.generation
             statistics.listeners = state.reports.map { report in

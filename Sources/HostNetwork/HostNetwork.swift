@@ -39,11 +39,15 @@ package struct HostNetworkState: Equatable, Sendable {
 /// or `ringway network cleanup`, doesn't find.
 package final class HostNetwork: Sendable {
     private let claimed = Mutex<[IPRange]>([])
+    private let local = Mutex<Set<IPRange>>([])
 
     package init() {}
 
     /// The ranges claimed by this object, without those that were the host's anyway.
     package var ranges: [IPRange] { claimed.withLock { $0 } }
+
+    /// The ranges whose addresses can be bound, those that were the host's anyway included.
+    package var reachable: [IPRange] { ranges + local.withLock { Array($0) } }
 
     /// Claims ranges, those that a former process has left included. Each range is by itself: one that can't be had harms no other.
     ///
@@ -56,7 +60,7 @@ package final class HostNetwork: Sendable {
                 let (routes, loopback) = try Self.routes(&socket)
                 for range in ranges where !claimed.contains(range) {
                     switch RangeVerdict(range, routes: routes) {
-                    case .local: continue
+                    case .local: _ = local.withLock { $0.insert(range) }
                     case .ours: claimed.append(range)
                     case .conflict(let conflict): failures.append(.conflict(range, conflict))
                     case .free:

@@ -36,12 +36,32 @@ package struct HealthProbe: Hashable, Sendable {
     }
 }
 
-/// `v1/Pod`, cut down to its addresses and what tells whether it is ready.
+/// `v1/Pod`, cut down to where it is and what tells whether it is ready.
 package struct Pod: Hashable, Sendable {
+    /// How a Service's `targetPort` names a port.
+    package struct PortName: Hashable, Sendable {
+        package let name: String
+        package let transport: TransportProtocol
+
+        package init(_ name: String, _ transport: TransportProtocol) {
+            self.name = name
+            self.transport = transport
+        }
+    }
+
     /// `status.podIP` and `podIPs`, each once.
     package var addresses: [IPAddress] = []
     /// Ports that its containers declare.
     package var ports: Set<PortNumber> = []
+    /// Those of them that have a name, of containers that go on running: the first of each name and protocol.
+    package var namedPorts: [PortName: PortNumber] = [:]
+    package var nodeName: String?
+    /// `status.phase` Succeeded or Failed.
+    package var isOver = false
+    /// The condition Ready is True.
+    package var isReady = false
+    /// `metadata.deletionTimestamp` is there.
+    package var isTerminating = false
     /// The readiness probes of all its containers: the Pod is ready when all say so. What can't be asked from outside is left out.
     package var probes: [HealthProbe] = []
 

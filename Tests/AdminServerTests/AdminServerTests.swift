@@ -32,7 +32,9 @@ struct AdminServerTests {
 
     private func server(_ directory: Directory, notReady: String? = nil) async throws -> AdminServer {
         let report = report()
-        return try await AdminServer(path: directory.socket, report: { report }, notReady: { notReady })
+        let checks = [HealthCheck("ping"), HealthCheck("serving", notReady.map { .failed($0) } ?? .passed)]
+        return try await AdminServer(
+            on: .socket(directory.socket), subject: AdminSubject(report: { report }, readiness: { checks }))
     }
 
     @Test func statisticsComeBackAsTheyWereReported() async throws {
@@ -61,7 +63,9 @@ struct AdminServerTests {
         let server = try await server(directory, notReady: "draining")
         let client = AdminClient(path: directory.socket)
         #expect(try await client.get("/healthz") == (200, "ok\n"))
-        #expect(try await client.get("/readyz") == (503, "draining\n"))
+        #expect(try await client.get("/readyz") == (503, "[+]ping ok\n[-]serving failed: draining\nreadyz check failed\n"))
+        #expect(try await client.get("/readyz?exclude=serving") == (200, "ok\n"))
+        #expect(try await client.get("/livez?verbose") == (200, "livez check passed\n"))
         #expect(try await client.get("/nothing").status == 404)
         await server.stop()
     }
@@ -89,7 +93,8 @@ struct AdminServerTests {
         let first = try await server(directory)
         // A hard link keeps the socket file when the process behind it is gone.
         try FileManager.default.linkItem(atPath: directory.socket, toPath: directory.path + "/kept")
-        await first.stop()
+        // Not given up after a second, as in a process that ends: its listener has to be gone.
+        await first.stop(within: .seconds(60))
         try FileManager.default.moveItem(atPath: directory.path + "/kept", toPath: directory.socket)
         let failure = await #expect(throws: AdminServerError.self) { try await AdminClient(path: directory.socket).report() }
         #expect(failure?.kind == .nobodyListens)
@@ -110,11 +115,12 @@ struct AdminServerTests {
         let long = "/tmp/" + String(repeating: "x", count: 120)
         let report = report()
         let tooLong = await #expect(throws: AdminServerError.self) {
-            try await AdminServer(path: long, report: { report }, notReady: { nil })
+            try await AdminServer(on: .socket(long), subject: AdminSubject(report: { report }))
         }
         #expect(tooLong?.description.contains("too long") == true)
         let missing = await #expect(throws: AdminServerError.self) {
-            try await AdminServer(path: "/tmp/ringway-no-such-directory/x", report: { report }, notReady: { nil })
+            try await AdminServer(
+                on: .socket("/tmp/ringway-no-such-directory/x"), subject: AdminSubject(report: { report }))
         }
         #expect(missing?.description.contains("no such directory") == true)
     }

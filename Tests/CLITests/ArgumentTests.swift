@@ -160,6 +160,7 @@ struct RunCommandTests {
         #expect(command.logFormat == .text)
         #expect(command.logConnections == .off)
         #expect(command.adminSocket == nil)
+        #expect(command.adminListen == nil)
         #expect(command.seed == nil)
         #expect(command.workers == nil)
         #expect(command.connectionsMax == nil)
@@ -197,6 +198,16 @@ struct RunCommandTests {
         ])
         let timeouts = [command.idleTimeout, command.halfCloseTimeout, command.tcpKeepalive, command.tcpUserTimeout]
         #expect(timeouts.allSatisfy { $0.duration == .zero && $0.defaultValueDescription == "off" })
+    }
+
+    @Test(
+        arguments: [
+            ("127.0.0.1:9400", .address(IPAddress("127.0.0.1")!, port: 9400)), ("[::1]:80", .address(IPAddress("::1")!, port: 80)),
+            ("0.0.0.0:0", .address(.anyIPv4, port: 0)), ("none", AdminListenArgument.none), ("9400", nil), (":9400", nil),
+            ("::1:9400", nil), ("[127.0.0.1]:80", nil), ("localhost:9400", nil), ("127.0.0.1:65536", nil), ("", nil),
+        ] as [(String, AdminListenArgument?)])
+    func whereMetricsAreIsAnAddressAndAPort(text: String, listen: AdminListenArgument?) {
+        #expect(AdminListenArgument(argument: text) == listen)
     }
 
     @Test func filesAndShorthandsMix() throws {

@@ -1,4 +1,7 @@
+import Addressing
+import AdminServer
 import CAllocationCounter
+import Logging
 import Testing
 
 @testable import CLI
@@ -104,5 +107,28 @@ struct HostTests {
     @Test func aDirectoryOfOthersIsNotPrivate() {
         #expect(Host.privateDirectory("/proc/ringway")?.contains("can't create") == true)
         #expect(Host.privateDirectory("/tmp") != nil, "anybody may write there")
+    }
+}
+
+struct AdminServersTests {
+    @Test func aTakenPortThatNobodyAskedForIsNoReasonNotToBalance() async throws {
+        let subject = AdminSubject(report: { preconditionFailure("nobody asks for it") })
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let loopback = IPAddress("127.0.0.1")!
+        let first = try await AdminServers.start(
+            socket: AdminSocketArgument.none, address: .address(loopback, port: 0), subject: subject, logger: logger)
+        guard case .address(_, let port)? = first.listener?.place else { preconditionFailure("it listens") }
+        let taken = AdminListenArgument.address(loopback, port: port)
+        let second = try await AdminServers.start(
+            socket: AdminSocketArgument.none, address: nil, byDefault: taken, subject: subject, logger: logger)
+        #expect(second.all.isEmpty)
+        await #expect(throws: AdminServerError.self) {
+            try await AdminServers.start(socket: AdminSocketArgument.none, address: taken, subject: subject, logger: logger)
+        }
+        #expect(
+            try await AdminServers.start(
+                socket: AdminSocketArgument.none, address: AdminListenArgument.none, subject: subject, logger: logger
+            ).all.isEmpty)
+        await first.stop()
     }
 }

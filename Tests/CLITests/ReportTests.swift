@@ -127,7 +127,7 @@ struct StartReportTests {
             engine: EngineReport(name: engine, reason: "the reason"),
             limits: LimitsReport(budget: DescriptorBudget(openFiles: 20_000, workers: 2, listeners: 2)), snapshot: compiler.snapshot,
             reports: reports, sources: ["dir"],
-            adminSocket: "/tmp/a.sock", adminSocketIsDefault: false
+            adminSocket: "/tmp/a.sock", adminSocketIsDefault: false, adminAddress: "127.0.0.1:9400"
         ).lines
     }
 
@@ -140,6 +140,7 @@ struct StartReportTests {
                 "listen   tcp 127.0.0.1:9300  service default/port-9300",
                 "backends 127.0.0.1:9301   127.0.0.1:9302",
                 "admin    ringway stats --admin-socket /tmp/a.sock",
+                "metrics  http://127.0.0.1:9400/metrics",
             ])
     }
 
@@ -294,5 +295,34 @@ struct CheckReportTests {
         let report = CheckReport(objects: objects, diagnostics: compilation.notices, totals: compilation.totals)
         #expect(report.summary == "ok: 2 services, 2 listeners, 3 endpoints")
         #expect(report.errors == 0)
+    }
+}
+
+struct ReadinessReportTests {
+    private static func report(_ port: Int, _ state: ListenerReport.State) -> ListenerReport {
+        ListenerReport(
+            key: FrontendKey(SocketAddress("127.0.0.1:\(port)")!, .tcp),
+            service: ServicePortName(namespace: "default", name: "web", port: "", transport: .tcp), state: state)
+    }
+
+    @Test func aFewListenersThatFailAreSaidAndAllOfThemAreTooMany() {
+        #expect(ReadinessReport.listeners([]).outcome == .passed)
+        #expect(ReadinessReport.listeners([Self.report(1, .listening), Self.report(2, .noEndpoints)]).outcome == .passed)
+        #expect(
+            ReadinessReport.listeners([Self.report(1, .listening), Self.report(2, .failed("taken"))]).outcome
+                == .degraded("1 of 2 not open: tcp 127.0.0.1:2 of default/web: taken"))
+        #expect(ReadinessReport.listeners([Self.report(2, .failed("taken"))]).isFailure)
+        guard case .failed(let many) = ReadinessReport.listeners((1...14).map { Self.report($0, .failed("taken")) }).outcome else {
+            Issue.record("it passed")
+            return
+        }
+        #expect(many.hasPrefix("14 of 14 not open: ") && many.hasSuffix("; and 4 more"))
+    }
+
+    @Test func rejectedObjectsAreNoReasonToSendClientsAway() {
+        var configuration = AdminReport.Configuration()
+        #expect(ReadinessReport.configuration(configuration).outcome == .passed)
+        configuration.rejectedObjects = 2
+        #expect(ReadinessReport.configuration(configuration).outcome == .degraded("2 objects rejected, see the log"))
     }
 }

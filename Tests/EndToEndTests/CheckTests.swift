@@ -140,7 +140,8 @@ extension EndToEndTests {
             let file = try directory.write(serviceYAML(port: 80, endpoints: ["127.0.0.1:81", "127.0.0.1:82"]), to: "good.yaml")
             let outcome = try ChildProcess.run([RunningRingway.binary, "check", file])
             #expect(outcome.isSuccess && outcome.error.isEmpty)
-            #expect(outcome.output == "ok: 1 service, 1 listener, 2 endpoints\n")
+            // The address of the file, and the one that the Service was given.
+            #expect(outcome.output == "ok: 1 service, 2 listeners, 2 endpoints\n")
             let piped = try ChildProcess.run([RunningRingway.binary, "check", "-"], input: file)
             #expect(piped.isSuccess && piped.output == outcome.output)
         }
@@ -160,6 +161,57 @@ extension EndToEndTests {
             #expect(outcome.isSuccess && outcome.error.contains("slice.yaml:6:") && outcome.error.contains("warning: "), "\(outcome.error)")
         }
 
+        @Test func oneStatusIsPrintedForEachRefusedObject() throws {
+            let directory = try TemporaryDirectory()
+            let good = try directory.write(serviceYAML(port: 80, endpoints: ["127.0.0.1:81"]), to: "good.yaml")
+            let bad = try directory.write(
+                Self.head + "  ports:\n  - port: 70000\n  - {port: 81, targetPort: '81'}\n---\n"
+                    + Self.head.replacingOccurrences(of: "web", with: "api") + "  foo: 1\n---\n\t- x\n",
+                to: "bad.yaml")
+            let outcome = try ChildProcess.run([RunningRingway.binary, "check", "--output", "json", good, bad])
+            #expect(outcome.exit == .code(1))
+            let lines = outcome.output.split(separator: "\n").map(String.init)
+            let statuses = try lines.compactMap { line in
+                try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+            }
+            // Of the Service that both files name, the second is one too many.
+            #expect(statuses.compactMap { $0["code"] as? Int } == [422, 400, 400, 409], "\(outcome.output)")
+            #expect(statuses.allSatisfy { $0["kind"] as? String == "Status" && $0["apiVersion"] as? String == "v1" })
+            let causes = (statuses.first?["details"] as? [String: Any])?["causes"] as? [[String: Any]]
+            #expect(causes?.first?["field"] as? String == "spec.ports[0].name")
+            #expect(causes?.count == 5)
+            let source = statuses.first?["source"] as? [String: Any]
+            #expect(source?["file"] as? String == bad && source?["line"] as? Int == 1)
+            #expect((source?["causes"] as? [[String: Any]])?.map { $0["line"] as? Int } == [6, 6, 6, 7, 7], "\(outcome.output)")
+            #expect(
+                statuses.dropFirst().first?["message"] as? String
+                    == "Service in version \"v1\" cannot be handled as a Service: strict decoding error: unknown field \"spec.foo\"")
+        }
+
+        @Test func successIsAStatusToo() throws {
+            let directory = try TemporaryDirectory()
+            let file = try directory.write(serviceYAML(port: 80, endpoints: ["127.0.0.1:81"]), to: "good.yaml")
+            let outcome = try ChildProcess.run([RunningRingway.binary, "check", "--output", "json", file])
+            #expect(outcome.isSuccess && outcome.error.isEmpty)
+            #expect(
+                outcome.output == "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\","
+                    + "\"message\":\"ok: 1 service, 2 listeners, 1 endpoint\",\"code\":200}\n")
+        }
+
+        @Test func loopbackIsRefusedOnlyWhereAClusterIsAskedFor() throws {
+            let directory = try TemporaryDirectory()
+            let file = try directory.write(
+                Self.head + "  externalIPs: [127.0.0.1]\n  ports: [{port: 80}]\n---\napiVersion: discovery.k8s.io/v1\n"
+                    + "kind: EndpointSlice\nmetadata: {name: web-1, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\n"
+                    + "ports: [{port: 81}]\nendpoints: [{addresses: [127.0.0.1]}]\n", to: "web.yaml")
+            #expect(try ChildProcess.run([RunningRingway.binary, "check", file]).isSuccess)
+            let outcome = try ChildProcess.run([RunningRingway.binary, "check", "--strict-kubernetes", file])
+            #expect(outcome.exit == .code(1))
+            for place in [":5:17: Service \"web\" is invalid: spec.externalIPs[0]", ":13:26: EndpointSlice.discovery.k8s.io \"web-1\" is"] {
+                #expect(outcome.error.contains(place), "\(outcome.error)")
+            }
+        }
+
         @Test func printShowsYAMLThatStandsForTheShorthand() throws {
             let printed = try ChildProcess.run([
                 RunningRingway.binary, "run", "--print", "9300=9301,127.0.0.2:9302", "[::1]:9400=[::1]:9401",
@@ -170,7 +222,7 @@ extension EndToEndTests {
             let file = try directory.write(printed.output, to: "printed.yaml")
             let outcome = try ChildProcess.run([RunningRingway.binary, "check", file])
             #expect(outcome.isSuccess, "\(outcome.error)")
-            #expect(outcome.output == "ok: 2 services, 2 listeners, 3 endpoints\n")
+            #expect(outcome.output == "ok: 2 services, 4 listeners, 3 endpoints\n")
         }
 
         @Test(arguments: Engines.available)

@@ -65,7 +65,10 @@ extension EndToEndTests {
             }
 
             func run(_ engine: String, _ file: String, options: [String] = [], prefix: [String] = []) throws -> RunningRingway {
-                try RunningRingway(engine, [file], options: options, prefix: front.enter + prefix, directory: directory)
+                let network = options.contains("--host-network") ? [] : ["--host-network", "auto"]
+                return try RunningRingway(
+                    engine, [file], options: options + network + ["--node-port-range", "30000-32767"], prefix: front.enter + prefix,
+                    directory: directory)
             }
         }
 

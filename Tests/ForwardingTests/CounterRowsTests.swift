@@ -90,4 +90,24 @@ import Testing
         #expect(rows.endpoint(of: UInt32(second.endpoints[0])) == SocketAddress("10.0.0.1:80")!)
         #expect(rows.service(of: UInt32(Column.overflowRow)) == nil && rows.endpoint(of: 0) == nil)
     }
+
+    /// What Prometheus takes for a restart: a counter that falls.
+    @Test func theSumOfAServiceDoesNotFallWhenAnEndpointGoes() throws {
+        let (table, health) = (makeCounterTable(), HealthTable())
+        var rows = CounterRows()
+        let name = Self.group("a").service
+        func group(_ endpoints: [String]) -> EndpointGroup {
+            EndpointGroup(service: name, settings: EndpointGroup.Settings(), endpoints: endpoints.map { Endpoint(SocketAddress($0)!) })
+        }
+        rows.begin([table])
+        let both = rows.assign(group(["10.0.0.1:80", "10.0.0.2:80"]), health).endpoints
+        for row in both { table.add(3, row: row, column: Column.connectFailures) }
+        #expect(rows.reading(of: name, health)?.connectFailures == 6 && rows.reading(of: name, health)?.endpoints == [.active: 2])
+        for _ in 0..<3 {
+            rows.begin([table])
+            _ = rows.assign(group(["10.0.0.1:80"]), health)
+        }
+        #expect(rows.reading(of: name, health)?.connectFailures == 6 && rows.reading(of: name, health)?.endpoints == [.active: 1])
+        #expect(rows.names == [name] && rows.reading(of: Self.group("b").service, health) == nil)
+    }
 }

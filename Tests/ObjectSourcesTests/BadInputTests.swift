@@ -54,10 +54,14 @@ struct BadInputTests {
             ["f.yaml:6:11: \(undecodable): json: cannot unmarshal string into Go struct field ServicePort.spec.ports.port of type int32"]),
         Case(
             "port 0", head + "  ports:\n  - port: 0\n",
-            ["f.yaml:6:11: Service \"web\" is invalid: spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"]),
+            ["port", "targetPort"].map {
+                "f.yaml:6:11: Service \"web\" is invalid: spec.ports[0].\($0): Invalid value: 0: must be between 1 and 65535, inclusive"
+            }),
         Case(
             "port 65536", head + "  ports:\n  - port: 65536\n",
-            ["f.yaml:6:11: Service \"web\" is invalid: spec.ports[0].port: Invalid value: 65536: must be between 1 and 65535, inclusive"]),
+            ["port", "targetPort"].map {
+                "f.yaml:6:11: Service \"web\" is invalid: spec.ports[0].\($0): Invalid value: 65536: must be between 1 and 65535, inclusive"
+            }),
         Case(
             "a huge port", head + "  ports: [{port: 99999999999999999999}]\n",
             [

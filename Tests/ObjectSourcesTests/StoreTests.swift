@@ -37,7 +37,7 @@ struct StoreTests {
         let state = source.load()
         #expect(state.port(of: "one") == "1")
         #expect(state.port(of: "two") == "2")
-        #expect(state.rejectedObjects == 1 && state.errors.count == 1)
+        #expect(state.rejectedObjects == 1 && Set(state.diagnostics.map(\.location.line)) == [7])
         try scratch.write("a.yaml", serviceYAML("one", port: 3) + "---\n" + serviceYAML("two", port: 2))
         #expect(source.load().port(of: "one") == "3")
         #expect(source.load().rejectedObjects == 0)
@@ -138,11 +138,46 @@ struct StoreTests {
         #expect(state.errors.last?.hasSuffix("that one is refused, so this one is used") == true)
     }
 
+    @Test func servicesForARegistryAreTakenAsTheyAreWritten() throws {
+        let source = ManifestSource(roots: [scratch.path], judgesServices: false, isWatching: false)
+        try scratch.write("a.yaml", serviceYAML("one", port: 0) + "---\n" + serviceYAML("two", port: 2))
+        var state = source.load()
+        #expect(state.services.map(\.metadata.name) == ["one", "two"] && state.services.first?.ports.first?.port == 0)
+        #expect(state.diagnostics == [] && state.rejectedObjects == 0)
+        // Without a name there is nothing to judge it under.
+        try scratch.write("b.yaml", serviceYAML("''"))
+        #expect(source.load().rejectedObjects == 1)
+        try scratch.remove("b.yaml")
+        // What can't be decoded is nothing to judge: the last version that could be stays.
+        try scratch.write("a.yaml", serviceYAML("one", port: 1) + "  foo: 1\n---\n" + serviceYAML("two", port: 3))
+        state = source.load()
+        #expect(state.services.map { $0.ports.first?.port } == [0, 3])
+        #expect(state.rejectedObjects == 1 && state.errors.count == 1)
+    }
+
+    @Test func aSliceKeepsItsAddressType() throws {
+        func slice(_ type: String, _ address: String) -> String {
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: one, labels: {kubernetes.io/service-name: one}}\n"
+                + "addressType: \(type)\nports: [{port: 80}]\nendpoints: [{addresses: ['\(address)']}]\n"
+        }
+        try scratch.write("a.yaml", slice("IPv4", "10.0.0.1"))
+        let first = source.load()
+        try scratch.write("a.yaml", slice("IPv6", "fd00::1"))
+        let state = source.load()
+        #expect(state.objects == first.objects && state.objects.count == 1 && state.rejectedObjects == 1)
+        #expect(
+            state.diagnostics.map(\.message) == [
+                "EndpointSlice.discovery.k8s.io \"one\" is invalid: addressType: Invalid value: \"IPv6\": field is immutable"
+                    + "; give the new slice another name"
+            ])
+    }
+
     @Test func findingsStandInTheOrderOfTheirPlaces() throws {
         try scratch.write("b.yaml", "kind: x\n---\na: [\n---\n" + serviceYAML("one", port: 0) + "---\n\t- x\n")
         try scratch.write("a.yaml", serviceYAML("two", port: 0))
         let places = source.load().diagnostics.map { "\(URL(filePath: $0.location.file).lastPathComponent):\($0.location.line)" }
-        #expect(places == ["a.yaml:7", "b.yaml:1", "b.yaml:4", "b.yaml:11", "b.yaml:13"])
+        // A port that is none is no target either: two errors in one place.
+        #expect(places == ["a.yaml:7", "a.yaml:7", "b.yaml:1", "b.yaml:4", "b.yaml:11", "b.yaml:11", "b.yaml:13"])
     }
 
     @Test func anObjectMovedOutOfABrokenFileIsNotHeldBack() throws {

@@ -357,7 +357,7 @@ import Testing
         let node = DocumentNode(.scalar(.init(text: "2s", kind: .string)), at: SourceLocation(file: "f", line: 1, column: 1))
         let field = Field(path: .key(.root, "ringway.dev/x"), node: node, parentLocation: node.location)
         let reader = AnnotationReader.duration(.milliseconds(10)...(.seconds(90)))
-        var findings = Findings(qualifiedKind: "Service", name: "web", key: nil)
+        var findings = Findings(subject: Subject(kind: "Service", name: "web", location: node.location))
         #expect(reader.read(" 2s ", field, &findings) == .seconds(2))
         #expect(reader.read("2h", field, &findings) == nil)
         #expect(reader.read("2", field, &findings) == nil)

@@ -67,8 +67,9 @@ struct DecodingTests {
         // Lines count nodes: 1 document, 2 version, 3 kind, 4 metadata, 5 name, 6 annotations, 7 spec, 8 ports, 9 first port ...
         let node = service(["ports": [["name": "a", "port": 80], ["port": 0, "foo": 1]]])
         let found = ObjectDecoder.decode(node).flatMap(\.diagnostics).map { "\($0.location.line):\($0.location.column)" }
-        // The unknown field at its key (line of the value, column 0 in these trees), the missing name at its port, the number itself.
-        #expect(found == ["14:0", "12:1", "13:1"])
+        // The unknown field at its key (line of the value, column 0 in these trees), the missing name at its port, the number itself, and
+        // once more for the target that defaults to it.
+        #expect(found == ["14:0", "12:1", "13:1", "13:1"])
     }
 
     /// What `kubectl get svc,endpointslices -o yaml` prints, with every field that an API server may fill in.
@@ -164,7 +165,15 @@ struct DecodingTests {
     static let kinds: [(String, String, Diagnostic.Severity, String)] = [
         ("v1", "ConfigMap", .warning, "ConfigMap of v1 is not a kind Ringway reads; skipped"),
         ("v1", "NodeList", .warning, "NodeList of v1 is not a kind Ringway reads; skipped"),
-        ("apps/v1", "Deployment", .warning, "Deployment of apps/v1 is not a kind Ringway reads; skipped"),
+        (
+            "apps/v1", "Deployment", .warning,
+            "Deployment of apps/v1 makes no Pods here: its Pods, or the EndpointSlices of its Services, must be given"
+        ),
+        (
+            "v1", "ReplicationController", .warning,
+            "ReplicationController of v1 makes no Pods here: its Pods, or the EndpointSlices of its Services, must be given"
+        ),
+        ("example.com/v1", "Deployment", .warning, "Deployment of example.com/v1 is not a kind Ringway reads; skipped"),
         ("v1", "Servcie", .error, "no matches for kind \"Servcie\" in version \"v1\" (did you mean \"Service\"?)"),
         ("v1", "service", .error, "no matches for kind \"service\" in version \"v1\" (did you mean \"Service\"?)"),
         (

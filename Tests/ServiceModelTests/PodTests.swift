@@ -84,6 +84,34 @@ import Testing
         #expect(pod.addresses == [IPAddress("10.0.0.1")!, IPAddress("fd00::1")!])
         #expect(pod.ports == [Self.port(80), Self.port(90)])
         #expect(pod.probes.map(\.port) == [Self.port(80), Self.port(15_021)])
+        #expect(pod.nodeName == "node-1" && pod.isReady && !pod.isOver && !pod.isTerminating)
+    }
+
+    @Test func namedPortsAreThoseOfContainersThatGoOn() throws {
+        let tree: Tree = [
+            "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "web-0", "deletionTimestamp": "2026-01-01T00:00:00Z"],
+            "spec": [
+                "containers": [
+                    [
+                        "name": "a",
+                        "ports": [["name": "http", "containerPort": 8080], ["name": "dns", "containerPort": 53, "protocol": "UDP"]],
+                    ],
+                    ["name": "b", "ports": [["name": "http", "containerPort": 9090]]],
+                ],
+                "initContainers": [
+                    ["name": "c", "restartPolicy": "Always", "ports": [["name": "mesh", "containerPort": 15_001]]],
+                    ["name": "d", "ports": [["name": "gone", "containerPort": 1]]],
+                ],
+            ],
+            "status": ["phase": "Failed", "conditions": [["type": "Ready", "status": "False"]]],
+        ]
+        #expect(errors(tree.node) == [])
+        let pod = try #require(Self.pod(tree.node))
+        #expect(pod.namedPorts.count == 3)
+        #expect(pod.namedPorts[Pod.PortName("http", .tcp)] == Self.port(8080))
+        #expect(pod.namedPorts[Pod.PortName("dns", .udp)] == Self.port(53))
+        #expect(pod.namedPorts[Pod.PortName("mesh", .tcp)] == Self.port(15_001))
+        #expect(pod.isOver && pod.isTerminating && !pod.isReady && pod.nodeName == nil)
     }
 
     @Test(

@@ -82,8 +82,11 @@ struct ServiceTests {
     static let invalid: [Invalid] = [
         Invalid("no ports", ["type": "ClusterIP"], "spec.ports: Required value"),
         Invalid("no spec", nil, "spec.ports: Required value"),
-        Invalid("a port that is null", ["ports": [["port": nil]]], "spec.ports[0].port: Invalid value: 0: \(range)"),
-        Invalid("a negative port", ["ports": [["port": -1]]], "spec.ports[0].port: Invalid value: -1: \(range)"),
+        Invalid(
+            "a port that is null", ["ports": [["port": nil]]], "spec.ports[0].port: Invalid value: 0: \(range)",
+            "spec.ports[0].targetPort: Invalid value: 0: \(range)"),
+        Invalid(
+            "a negative port", ["ports": [["port": -1, "targetPort": 80]]], "spec.ports[0].port: Invalid value: -1: \(range)"),
         Invalid(
             "a quoted target port", ["ports": [["port": 80, "targetPort": "8080"]]],
             "spec.ports[0].targetPort: Invalid value: \"8080\": must contain at least one letter (a-z)"),
@@ -110,11 +113,12 @@ struct ServiceTests {
         Invalid(
             "all that is wrong at once",
             ["type": "Ingress", "sessionAffinity": "clientip", "externalIPs": ["x", "0.0.0.0"], "ports": [["port": 0]]],
-            "spec.type: Unsupported value: \"Ingress\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
             "spec.ports[0].port: Invalid value: 0: \(range)",
+            "spec.ports[0].targetPort: Invalid value: 0: \(range)",
             "spec.sessionAffinity: Unsupported value: \"clientip\": supported values: \"ClientIP\", \"None\"",
             "spec.externalIPs[0]: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-            "spec.externalIPs[1]: Invalid value: \"0.0.0.0\": may not be unspecified (0.0.0.0 or ::)"),
+            "spec.externalIPs[1]: Invalid value: \"0.0.0.0\": may not be unspecified (0.0.0.0 or ::)",
+            "spec.type: Unsupported value: \"Ingress\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\""),
         Invalid(
             "an affinity of no time",
             ["sessionAffinity": "ClientIP", "sessionAffinityConfig": ["clientIP": ["timeoutSeconds": 0]], "ports": [["port": 80]]],

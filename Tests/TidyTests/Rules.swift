@@ -18,8 +18,8 @@ enum Rules {
         "HostNetwork": ["CLinux", "Addressing"],
         "Probing": ["Routing", "Addressing", "NIOCore", "NIOPosix"],
         "AdminServer": [
-            "Addressing", "ControlPlane", "Forwarding", "Routing", "Hummingbird", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix",
-            "FoundationEssentials",
+            "Addressing", "ControlPlane", "Forwarding", "Routing", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore",
+            "NIOHTTP1", "NIOPosix", "FoundationEssentials",
         ],
         "CLI": [
             "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "HostNetwork", "ObjectSources",
@@ -256,6 +256,20 @@ enum Rules {
             })
         return known.subtracting(shown).sorted().map { "README.md does not say what \($0) means" }
             + shown.subtracting(known).sorted().map { "README.md explains \($0), which nobody says" }
+    }
+
+    /// The metrics that the sources name and the manual's table of them must be the same.
+    static func metricsThatDiffer(_ files: [File], readme: File) -> [String] {
+        func names(_ lines: [Substring], _ quote: Character) -> Set<Substring> {
+            Set(
+                lines.flatMap { $0.split(separator: quote) }.filter { word in
+                    ["ringway_", "process_", "kubeproxy_"].contains { word.hasPrefix($0) && word.count > $0.count }
+                })
+        }
+        let known = names(files.filter { $0.path.hasPrefix("Sources/AdminServer/Metrics/") }.flatMap(\.lines), "\"")
+        let shown = names(readme.lines.drop { !$0.hasPrefix("| metric |") }.prefix { $0.hasPrefix("|") }, "`")
+        return known.subtracting(shown).sorted().map { "README.md has no row for \($0)" }
+            + shown.subtracting(known).sorted().map { "README.md has a row for \($0), which nobody gives" }
     }
 
     /// Options a document shows that the program does not know.

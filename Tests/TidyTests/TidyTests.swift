@@ -139,6 +139,19 @@ struct TidyTests {
         #expect(Rules.closeReasonsThatDiffer(list: list, readme: readme) == [])
     }
 
+    @Test func theManualHasEveryMetricAndNoOther() throws {
+        let readme = try #require(Repository.file("README.md"))
+        #expect(Rules.metricsThatDiffer(Repository.files, readme: readme) == [])
+    }
+
+    @Test func metricsThatDifferAreFound() {
+        let source = File(path: "Sources/AdminServer/Metrics/A.swift", text: "M(\"ringway_a\", 1)\nM(\"process_b\", 2)")
+        func readme(_ rows: String) -> File { File(path: "README.md", text: "| metric | what |\n| --- | --- |\n\(rows)\n\n`ringway_x`") }
+        #expect(Rules.metricsThatDiffer([source], readme: readme("| `ringway_a`, `process_b` | x |")) == [])
+        #expect(Rules.metricsThatDiffer([source], readme: readme("| `ringway_a` | x |")).count == 1)
+        #expect(Rules.metricsThatDiffer([source], readme: readme("| `ringway_a`, `process_b`, `ringway_c` | x |")).count == 1)
+    }
+
     @Test func closeReasonsThatDifferAreFound() {
         let list = File(path: "list", text: "case .a: \"a\"\ncase .b: \"b-c\"")
         func table(_ rows: String) -> File { File(path: "README.md", text: "| reason | what |\n| --- | --- |\n\(rows)\n\n| `x` | y |") }
@@ -226,7 +239,7 @@ struct TidyTests {
 
     @Test func optionsInTheREADMEExist() throws {
         let readme = try #require(Repository.file("README.md"))
-        let help = try ["run", "check", "stats", ""].map { command in
+        let help = try ["run", "check", "get", "stats", ""].map { command in
             try Command.run([Command.ringway, command, "--help"].filter { !$0.isEmpty }).output
         }.joined(separator: "\n")
         #expect(help.contains("--admin-socket"))
@@ -237,7 +250,7 @@ struct TidyTests {
 
     @Test func everyOptionIsInTheREADME() throws {
         let readme = try #require(Repository.file("README.md"))
-        for command in ["run", "stats", "network"] {
+        for command in ["run", "get", "stats", "network"] {
             let help = try Command.run([Command.ringway, command, "--help"]).output
             let options = Set(help.split { !($0.isLetter || $0 == "-") }.filter { $0.hasPrefix("--") && $0.count > 3 })
             #expect(!options.isEmpty)

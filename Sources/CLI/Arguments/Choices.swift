@@ -1,3 +1,4 @@
+internal import Addressing
 internal import ArgumentParser
 internal import Forwarding
 
@@ -29,10 +30,19 @@ enum LogFormat: String, CaseIterable, ExpressibleByArgument {
     case json
 }
 
-/// `--output` of `ringway stats`.
+/// `--output` of `ringway stats` and `ringway check`.
 enum OutputFormat: String, CaseIterable, ExpressibleByArgument {
     case text
     case json
+}
+
+/// `--output` of `ringway get`.
+enum ResourceOutput: String, CaseIterable, ExpressibleByArgument {
+    case table
+    case wide
+    case name
+    case json
+    case yaml
 }
 
 /// `--admin-socket`: a path, or `none`.
@@ -43,5 +53,26 @@ enum AdminSocketArgument: ExpressibleByArgument, Equatable {
     init?(argument: String) {
         if argument.isEmpty { return nil }
         self = argument == "none" ? .none : .path(argument)
+    }
+}
+
+/// `--admin-listen`: an address and a port, or `none`.
+enum AdminListenArgument: ExpressibleByArgument, Equatable {
+    /// Port 0 leaves the choice to the kernel; the log says what it was.
+    case address(IPAddress, port: Int)
+    case none
+
+    init?(argument: String) {
+        if argument == "none" {
+            self = .none
+            return
+        }
+        guard let colon = argument.lastIndex(of: ":"), let port = UInt16(argument[argument.index(after: colon)...]) else { return nil }
+        let host = argument[..<colon]
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        guard let address = IPAddress(isBracketed ? host.dropFirst().dropLast() : host), isBracketed == (address.family == .ipv6) else {
+            return nil
+        }
+        self = .address(address, port: Int(port))
     }
 }

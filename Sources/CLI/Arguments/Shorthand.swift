@@ -92,6 +92,7 @@ struct Shorthand: Equatable, Sendable {
         } else {
             service.externalIPs = [listen.address]
         }
+        service.externalTrafficPolicy = .cluster
         service.ports = [port]
         service.inlineEndpoints = backends
         return KubernetesObject(

@@ -11,10 +11,22 @@ struct CheckCommand: ParsableCommand {
         discussion: """
             Prints every error and warning on standard error as file:line:column: message. Exits with 0 if there is no error, else with 1. \
             Warnings don't count.
+
+            With --output json, standard output gets what an API server would answer to each object that is refused: a Status, one a \
+            line, and in its field "source" where the object and each cause stand. Warnings stay on standard error.
             """)
 
     @Argument(help: ArgumentHelp("Files, directories, or - for standard input.", valueName: "file|dir|-"), completion: .file())
     var sources: [String]
+
+    @Option(help: "How errors are told: text or json.") var output = OutputFormat.text
+
+    @Flag(help: "Also refuse what only a cluster refuses (loopback addresses), and warn of what only a cluster warns of.")
+    var strictKubernetes = false
+
+    @OptionGroup(title: "What Services are given") var allocation: AllocationOptions
+
+    @OptionGroup(title: "This node") var node: NodeOptions
 
     func validate() throws {
         if let shorthand = sources.first(where: Shorthand.isMeant(by:)) {
@@ -23,14 +35,22 @@ struct CheckCommand: ParsableCommand {
     }
 
     func run() throws {
-        let state = ManifestSource(roots: sources, isWatching: false).load()
-        var compiler = SnapshotCompiler()
+        let strictness: Strictness = strictKubernetes ? .kubernetes : .ringway
+        let written = ManifestSource(roots: sources, strictness: strictness, judgesServices: false, isWatching: false).load()
+        var admission = ServiceAdmission(allocations: try allocation.allocations(seed: 0), strictness: strictness)
+        let state = admission.admit(written, at: 0)
+        var compiler = SnapshotCompiler(node: node.node)
         let compilation = compiler.compile(state.objects)
         let report = CheckReport(
             objects: state.objects, diagnostics: state.diagnostics + compilation.notices, totals: compilation.totals)
-        for diagnostic in report.diagnostics { Host.write("\(diagnostic)\n", to: .error) }
+        for diagnostic in report.diagnostics where output == .text || diagnostic.severity == .warning {
+            Host.write("\(diagnostic)\n", to: .error)
+        }
+        if output == .json {
+            for status in report.statuses { Host.write("\(status.text)\n", to: .output) }
+        }
         guard report.errors == 0 else { throw ExitCode(1) }
-        Host.write(report.summary + "\n", to: .output)
+        if output == .text { Host.write(report.summary + "\n", to: .output) }
     }
 }
 
@@ -41,6 +61,12 @@ struct CheckReport {
     var totals: SnapshotTotals
 
     var errors: Int { diagnostics.count { $0.severity == .error } }
+
+    /// An API server's answers: one for each object that is refused, or one that says that all is well.
+    var statuses: [JSONValue] {
+        let failures = Status.all(diagnostics).map(\.json)
+        return failures.isEmpty ? [Status.success(summary)] : failures
+    }
 
     /// `ok: 2 services, 3 endpoint slices, 4 listeners, 6 endpoints`.
     var summary: String {

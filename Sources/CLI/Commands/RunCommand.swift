@@ -1,4 +1,3 @@
-internal import Addressing
 internal import ArgumentParser
 internal import CAllocationCounter
 internal import Forwarding
@@ -90,7 +89,7 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: """
-            Make virtual addresses of Services (10.96.0.0/12) this host's own, with CAP_NET_ADMIN: while this process runs (auto), also \
+            Make virtual addresses of Services (--service-cidr) this host's own, with CAP_NET_ADMIN: while this process runs (auto), also \
             afterwards (keep), or not (off). See `ringway network`.
             """)
     var hostNetwork: HostNetworkChoice = .auto
@@ -115,8 +114,18 @@ struct RunCommand: AsyncParsableCommand {
             valueName: "path"))
     var adminSocket: AdminSocketArgument?
 
+    @Option(
+        help: ArgumentHelp(
+            "Address and port that answer /metrics, /healthz, /livez and /readyz, or none. (default: 127.0.0.1:9400)",
+            valueName: "address:port"))
+    var adminListen: AdminListenArgument?
+
     @Option(help: "Seed of the random choice of endpoints, to repeat a run. (default: random)")
     var seed: UInt64?
+
+    @OptionGroup(title: "What Services are given") var allocation: AllocationOptions
+
+    @OptionGroup(title: "This node") var node: NodeOptions
 
     /// Read by `validate`, used by `run`.
     private var shorthands: [Shorthand] { get throws { try Shorthand.all(sources.filter(Shorthand.isMeant(by:))) } }
@@ -160,16 +169,14 @@ struct RunCommand: AsyncParsableCommand {
         var balancer = Balancer(
             options: Balancer.Options(
                 settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
-                virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: [Self.serviceRange], nodePorts: 30000...32767),
-                adminSocket: adminSocket,
-                logFormat: logFormat, arguments: sources))
+                virtualAddresses: VirtualAddresses(
+                    choice: hostNetwork, ranges: allocation.serviceCidr.ranges, nodePorts: allocation.nodePortRange.ports),
+                allocations: try allocation.allocations(seed: settings.seed), node: node.node, adminSocket: adminSocket,
+                adminListen: adminListen, logFormat: logFormat, arguments: sources))
         let code = await balancer.run()
         // Not a return: nothing that still runs (a request on the admin socket, a file being read) may hold the process.
         Host.exitNow(code)
     }
-
-    /// Where clusters have their virtual addresses by default (kubeadm's service CIDR).
-    private static let serviceRange = IPRange("10.96.0.0/12")!
 
     private var settings: DataPlaneSettings {
         let allowance = CPUAllowance(read: Host.readFile)

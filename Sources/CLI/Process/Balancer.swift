@@ -24,14 +24,17 @@ struct Balancer {
         var shorthands: [Shorthand]
         var grace: Duration
         var virtualAddresses: VirtualAddresses
+        var allocations: Allocations
+        var node: LocalNode
         var adminSocket: AdminSocketArgument?
+        var adminListen: AdminListenArgument?
         var logFormat: LogFormat
         /// What the user gave, for "nothing to serve in …".
         var arguments: [String]
     }
 
     private enum Event {
-        case manifestsChanged
+        case manifestsChanged(since: ContinuousClock.Instant)
         /// Endpoints have been ejected, or brought back.
         case healthChanged
         /// Some listeners could not be opened a while ago.
@@ -59,7 +62,8 @@ struct Balancer {
     private let events: AsyncStream<Event>
     private let eventsContinuation: AsyncStream<Event>.Continuation
     private var isRetryDue = false
-    private var compiler = SnapshotCompiler()
+    private var admission: ServiceAdmission
+    private var compiler: SnapshotCompiler
     private var journal = Journal()
     private var prober: Prober?
     private var virtualAddresses: VirtualAddresses
@@ -67,6 +71,8 @@ struct Balancer {
     init(options: Options) {
         self.options = options
         virtualAddresses = options.virtualAddresses
+        admission = ServiceAdmission(allocations: options.allocations)
+        compiler = SnapshotCompiler(node: options.node)
         let sink = LogSink(format: options.logFormat)
         self.sink = sink
         logger = Logger(label: "ringway") { _ in LineLogHandler(sink: sink) }
@@ -81,7 +87,9 @@ struct Balancer {
         let eventsContinuation = eventsContinuation
         let termination = Termination(status: status) { eventsContinuation.yield(.terminationRequested(signal: $0)) }
 
-        let source = options.roots.isEmpty ? nil : ManifestSource(roots: options.roots, holdsLosses: !options.allowsEmptySources)
+        let source =
+            options.roots.isEmpty
+            ? nil : ManifestSource(roots: options.roots, judgesServices: false, holdsLosses: !options.allowsEmptySources)
         let state = load(from: source)
         log(journal.found(state.diagnostics))
         guard !state.isLost else {
@@ -102,19 +110,20 @@ struct Balancer {
         let logging = options.settings.connectionLogging == .off ? nil : Task { await connections.run() }
         prober = Prober { dataPlane.endpointProbed($0, failure: $1) }
 
-        let admin: AdminServer?
-        switch await startAdminServer() {
-        case .success(let server): admin = server
-        case .failure(let failure):
-            logger.error("\(failure)")
+        let admin: AdminServers
+        do {
+            admin = try await AdminServers.start(
+                socket: options.adminSocket, address: options.adminListen, subject: status.adminSubject, logger: logger)
+        } catch {
+            logger.error("\(error)")
             return ExitStatus.failure
         }
-        termination.adminServerStarted(admin)
+        termination.adminServersStarted(admin.all)
 
         await begin(with: state, on: dataPlane, admin: admin, watching: source?.watchDescription)
         if let source {
             Task {
-                for await _ in source.changes { eventsContinuation.yield(.manifestsChanged) }
+                for await since in source.changes { eventsContinuation.yield(.manifestsChanged(since: since)) }
             }
         }
 
@@ -129,8 +138,9 @@ struct Balancer {
 
         loop: for await event in events {
             switch event {
-            case .manifestsChanged:
-                await reconcile(with: load(from: source), on: dataPlane)
+            case .manifestsChanged(let since):
+                let began = ContinuousClock.now
+                if await reconcile(with: load(from: source), on: dataPlane) { status.programmed(since: since, began: began) }
             case .healthChanged:
                 log(journal.endpointsReported(dataPlane.endpointReports()))
             case .retryDue:
@@ -148,7 +158,7 @@ struct Balancer {
         }
         log(virtualAddresses.end())
         source?.stop()
-        await admin?.stop()
+        await admin.stop()
         return ExitStatus.success
     }
 
@@ -163,11 +173,11 @@ struct Balancer {
         var isLost = false
     }
 
-    private func load(from source: ManifestSource?) -> DesiredState {
+    private mutating func load(from source: ManifestSource?) -> DesiredState {
         var state = DesiredState()
         state.objects = options.shorthands.map(\.object)
         guard let source else { return state }
-        let manifests = source.load()
+        let manifests = admission.admit(source.load(), at: Host.wallClockMicroseconds / 1_000_000)
         state.objects += manifests.objects
         state.diagnostics = manifests.diagnostics
         state.rejectedObjects = manifests.rejectedObjects
@@ -182,9 +192,9 @@ struct Balancer {
 
     /// The first snapshot, and the greeting.
     private mutating func begin(
-        with state: DesiredState, on dataPlane: DataPlane, admin: AdminServer?, watching: String?
+        with state: DesiredState, on dataPlane: DataPlane, admin: AdminServers, watching: String?
     ) async {
-        let compilation = compiler.compile(state.objects)
+        let compilation = compile(state.objects)
         var reports: [ListenerReport] = []
         if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
         prober?.probe(compilation.probes)
@@ -196,7 +206,9 @@ struct Balancer {
         if let warning = limits.warning { logger.warning("\(warning)") }
         let greeting = StartReport(
             engine: dataPlane.engine, limits: limits, snapshot: compiler.snapshot, reports: reports, sources: options.arguments,
-            adminSocket: admin?.path, adminSocketIsDefault: admin?.path == AdminSocketLocation.ofThisUser.path)
+            adminSocket: admin.socket?.place.description,
+            adminSocketIsDefault: admin.socket?.place.description == AdminSocketLocation.ofThisUser.path,
+            adminAddress: admin.listener?.place.description)
         switch options.logFormat {
         case .text:
             Host.write(greeting.lines.joined(separator: "\n") + "\n", to: .output)
@@ -214,14 +226,27 @@ struct Balancer {
                 "version": "\(Ringway.version)", "pid": "\(Host.processID)", "workers": "\(options.settings.workers)",
                 "pinned": "\(options.settings.pinsWorkers)", "services": "\(totals.services)", "listeners": "\(totals.listeners)",
                 "endpoints": "\(totals.endpoints)", "rejectedObjects": "\(state.rejectedObjects)",
-                "adminSocket": "\(admin?.path ?? "none")", "watching": "\(watching ?? "nothing")",
+                "adminSocket": "\(admin.socket?.place.description ?? "none")",
+                "adminListen": "\(admin.listener?.place.description ?? "none")", "watching": "\(watching ?? "nothing")",
             ])
+    }
+
+    /// Compiles what is in force from now on, and shows it to whoever asks what there is.
+    private mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
+        let compilation = compiler.compile(objects)
+        let (changed, removed) = (compiler.servicesChanged, compiler.servicesRemoved)
+        status.inventory.update {
+            $0.update(objects, changed: changed, removed: removed, now: Host.wallClockMicroseconds / 1_000_000)
+        }
+        return compilation
     }
 
     /// Makes the workers serve the snapshot, and sees to it that listeners which fail are tried again.
     private mutating func apply(_ snapshot: RoutingSnapshot, on dataPlane: DataPlane) async -> [ListenerReport] {
         log(virtualAddresses.prepare(for: snapshot))
-        let reports = await dataPlane.apply(snapshot)
+        status.willApply()
+        let reports = await dataPlane.apply(virtualAddresses.reachable(snapshot, given: admission.givenAddresses))
+        status.didApply()
         let failed = reports.contains { if case .failed = $0.state { true } else { false } }
         if failed, !isRetryDue {
             isRetryDue = true
@@ -234,8 +259,9 @@ struct Balancer {
         return reports
     }
 
-    private mutating func reconcile(with state: DesiredState, on dataPlane: DataPlane) async {
-        let compilation = compiler.compile(state.objects)
+    /// - Returns: whether the workers had to be told anything.
+    private mutating func reconcile(with state: DesiredState, on dataPlane: DataPlane) async -> Bool {
+        let compilation = compile(state.objects)
         log(journal.found(state.diagnostics + compilation.notices))
         if let snapshot = compilation.snapshot {
             let reports = await apply(snapshot, on: dataPlane)
@@ -243,6 +269,7 @@ struct Balancer {
         }
         prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
+        return compilation.snapshot != nil
     }
 
     private func log(_ entries: [Journal.Entry]) {
@@ -257,33 +284,6 @@ struct Balancer {
     }
 
     // MARK: Beginning and end
-
-    private func startAdminServer() async -> Result<AdminServer?, AdminServerError> {
-        let path: String
-        switch options.adminSocket {
-        case AdminSocketArgument.none?: return .success(nil)
-        case .path(let given)?: path = given
-        case nil:
-            let location = AdminSocketLocation.ofThisUser
-            path = location.path
-            // Nobody asked for the socket, so a place that can't hold it is no reason not to balance.
-            if let problem = Host.privateDirectory(location.directory) {
-                logger.warning("there is no admin socket, so `ringway stats` can't ask this process", metadata: ["reason": "\(problem)"])
-                return .success(nil)
-            }
-        }
-        do {
-            return .success(try await AdminServer(path: path, report: status.report, notReady: { [status] in status.notReady }))
-        } catch {
-            // One that another process holds stops us even by default: two balancers would share the listeners' connections,
-            // each with its own configuration.
-            if options.adminSocket == nil, error.kind != .inUse {
-                logger.warning("there is no admin socket, so `ringway stats` can't ask this process", metadata: ["reason": "\(error)"])
-                return .success(nil)
-            }
-            return .failure(error)
-        }
-    }
 
     private func drain(_ dataPlane: DataPlane, signal: Int32, onceEmpty: () async -> Void) async {
         status.phase = .draining

@@ -8,7 +8,7 @@ internal import Synchronization
 final class Termination: Sendable {
     private struct State {
         var requested = false
-        var admin: AdminServer?
+        var admin: [AdminServer] = []
     }
 
     private let state = Mutex(State())
@@ -20,13 +20,13 @@ final class Termination: Sendable {
                 return (state.requested, state.admin)
             }
             if again || status.phase == .starting {
-                admin?.removeSocketFile()
+                for server in admin { server.removeSocketFile() }
                 Host.exitNow(128 + number)
             }
             onRequest(number)
         }
     }
 
-    /// From now on an end at once removes this server's socket file.
-    func adminServerStarted(_ server: AdminServer?) { state.withLock { $0.admin = server } }
+    /// From now on an end at once removes their socket files.
+    func adminServersStarted(_ servers: [AdminServer]) { state.withLock { $0.admin = servers } }
 }

@@ -33,7 +33,7 @@ struct VirtualAddresses {
     mutating func prepare(for snapshot: RoutingSnapshot) -> [Journal.Entry] {
         guard choice != .off else { return [] }
         let missing = ranges.filter { range in
-            !network.ranges.contains(range)
+            !network.reachable.contains(range)
                 && snapshot.frontends.values.contains { $0.origin != .nodePort && range.contains($0.key.address.address) }
         }
         var failures = missing.isEmpty ? [] : network.claim(missing)
@@ -48,6 +48,19 @@ struct VirtualAddresses {
             + warnings.map {
                 Journal.Entry(level: .warning, message: "the host's network is not as Services need it", fields: ["reason": $0])
             }
+    }
+
+    /// The snapshot without addresses that Services were given and that nobody could bind, for their range is not this host's. One that a
+    /// Service asks for by number is tried all the same: an interface may have it.
+    func reachable(_ snapshot: RoutingSnapshot, given: Set<IPAddress>) -> RoutingSnapshot {
+        let unreachable = ranges.filter { !network.reachable.contains($0) && !$0.address.isLoopback }
+        guard !unreachable.isEmpty, !given.isEmpty else { return snapshot }
+        return RoutingSnapshot(
+            generation: snapshot.generation,
+            frontends: snapshot.frontends.filter { key, frontend in
+                frontend.origin != .clusterIP || !given.contains(key.address.address)
+                    || !unreachable.contains { $0.contains(key.address.address) }
+            })
     }
 
     func end() -> [Journal.Entry] {

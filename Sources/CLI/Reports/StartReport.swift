@@ -19,6 +19,8 @@ struct StartReport {
     var adminSocket: String?
     /// Whether `ringway stats` finds the socket without being told.
     var adminSocketIsDefault: Bool
+    /// Where `/metrics` is; nil where it is off.
+    var adminAddress: String?
 
     var lines: [String] {
         // epoll is the second choice (or was asked for), so what follows it is a reason and not a list of features.
@@ -43,6 +45,7 @@ struct StartReport {
         if let adminSocket {
             lines.append("admin    \(adminSocketIsDefault ? "ringway stats" : "ringway stats --admin-socket \(adminSocket)")")
         }
+        if let adminAddress { lines.append("metrics  http://\(adminAddress)/metrics") }
         return lines
     }
 

@@ -16,13 +16,17 @@ struct ServicePlan: Equatable {
         var weights: EndpointWeights
         var listens: [Listen]
         var pools: [EndpointPool]
+        /// By `internalTrafficPolicy`, for clusterIPs, and by `externalTrafficPolicy`, for all others.
+        var internalScope: EndpointScope
+        var externalScope: EndpointScope
         /// Where the port stands in its source, for notices.
         var location: SourceLocation
 
-        /// The pool for a frontend of that family: index into `pools`.
-        func poolIndex(for family: IPAddress.Family) -> Int {
-            guard let index = pools.firstIndex(where: { $0.frontendFamilies.contains(family) }) else {
-                preconditionFailure("the pools of \(name) leave out \(family)")
+        /// The pool for a frontend of that family and origin: index into `pools`.
+        func poolIndex(for family: IPAddress.Family, _ origin: Frontend.Origin) -> Int {
+            let scope = origin == .clusterIP ? internalScope : externalScope
+            guard let index = pools.firstIndex(where: { $0.frontendFamilies.contains(family) && $0.scopes.contains(scope) }) else {
+                preconditionFailure("the pools of \(name) leave out \(family), \(scope)")
             }
             return index
         }
@@ -34,9 +38,11 @@ struct ServicePlan: Equatable {
 
     private let key: ServiceKey
     private let object: ObjectKey
+    private let node: LocalNode
 
-    init(key: ServiceKey, inputs: ServiceInputs) {
+    init(key: ServiceKey, inputs: ServiceInputs, node: LocalNode) {
         self.key = key
+        self.node = node
         object = inputs.service.key
         guard case .service(let service) = inputs.service.body else {
             preconditionFailure("the inputs of Service \(key) begin with a \(inputs.service.key.kind)")
@@ -76,7 +82,8 @@ struct ServicePlan: Equatable {
                 Port(
                     name: ServicePortName(namespace: key.namespace, name: key.name, port: port.name, transport: port.transport),
                     settings: EndpointGroup.Settings(service, port), weights: EndpointWeights(service.settings.weights ?? []),
-                    listens: listens, pools: [], location: port.location))
+                    listens: listens, pools: [], internalScope: EndpointScope(service.internalTrafficPolicy),
+                    externalScope: EndpointScope(service.externalTrafficPolicy), location: port.location))
         }
         if ports.isEmpty, unforwarded < service.ports.count {
             note(
@@ -84,7 +91,7 @@ struct ServicePlan: Equatable {
                 "Service \(key) has no address to listen on: give it externalIPs, a clusterIP, a nodePort or status.loadBalancer.ingress")
         }
         fillPools(service: service, inputs: inputs)
-        health = HealthPlan(check: service.settings.healthCheck, settings: service.settings, podNames: Self.podNames(inputs.slices))
+        health = HealthPlan(check: service.settings.healthCheck, settings: service.settings, podNames: Self.podNames(service, inputs))
         noteIdlePools()
     }
 
@@ -98,9 +105,12 @@ struct ServicePlan: Equatable {
         return all.filter { seen.insert($0.0).inserted }.map { (address: $0.0, origin: $0.1) }
     }
 
-    private static func podNames(_ slices: [KubernetesObject]) -> [SocketAddress: String] {
+    private static func podNames(_ service: Service, _ inputs: ServiceInputs) -> [SocketAddress: String] {
         var names: [SocketAddress: String] = [:]
-        for case .endpointSlice(let slice) in slices.map(\.body) {
+        let given = inputs.slices.compactMap { object -> EndpointSlice? in
+            if case .endpointSlice(let slice) = object.body { slice } else { nil }
+        }
+        for slice in given + PodSlices(of: service, objects: inputs.pods).slices {
             for endpoint in slice.endpoints {
                 guard let pod = endpoint.pod else { continue }
                 for port in slice.ports.compactMap(\.port) { names[SocketAddress(endpoint.address, port)] = pod }
@@ -112,7 +122,8 @@ struct ServicePlan: Equatable {
     private mutating func fillPools(service: Service, inputs: ServiceInputs) {
         guard !ports.isEmpty else { return }
         if let inline = service.inlineEndpoints {
-            let pool = EndpointPool(frontendFamilies: EndpointPool.bothFamilies, endpoints: Set(inline).sorted())
+            let pool = EndpointPool(
+                frontendFamilies: EndpointPool.bothFamilies, scopes: [.cluster, .local], endpoints: Set(inline).sorted())
             for index in ports.indices { ports[index].pools = [pool] }
             return
         }
@@ -124,15 +135,22 @@ struct ServicePlan: Equatable {
             slices = endpoints.mirrored()
             source = "Endpoints"
         }
-        if inputs.slices.isEmpty, inputs.endpoints == nil {
+        if !inputs.pods.isEmpty {
+            slices = PodSlices(of: service, objects: inputs.pods).slices
+            source = "Pod"
+        }
+        if inputs.slices.isEmpty, inputs.endpoints == nil, inputs.pods.isEmpty {
+            let selected = service.selector?.isEmpty == false ? ", no Pod that its selector matches" : ""
             note(
                 .warning, inputs.service.location,
                 "Service \(key) has no endpoints: there is no EndpointSlice with the label kubernetes.io/service-name: \(key.name), "
-                    + "no Endpoints \(key) and no annotation ringway.dev/endpoints")
+                    + "no Endpoints \(key)\(selected) and no annotation ringway.dev/endpoints")
         }
         for index in ports.indices {
             let port = ports[index]
-            let join = EndpointJoin(slices: slices, portName: port.name.port, transport: port.name.transport)
+            let scopes = Set(port.listens.map { $0.origin == .clusterIP ? port.internalScope : port.externalScope })
+            let join = EndpointJoin(
+                slices: slices, portName: port.name.port, transport: port.name.transport, scopes: scopes, node: node)
             ports[index].pools = join.pools
             if !join.portFound, !slices.isEmpty {
                 let transport = port.name.transport
@@ -144,6 +162,11 @@ struct ServicePlan: Equatable {
                     .warning, port.location,
                     "Service \(port.name) has no endpoints: no \(source) of it has a \(transport.rawValue) port named "
                         + "\"\(port.name.port)\" (\(has))")
+            } else if join.pools.contains(where: \.isEmptyHere) {
+                note(
+                    .warning, port.location,
+                    "Service \(port.name): its traffic policy is Local, and no endpoint is on this node "
+                        + "(\(node.name.map { "\"\($0)\"" } ?? "which has no name"); nodeName of endpoints says where they are)")
             } else if join.candidateCount > 0, join.pools.allSatisfy(\.endpoints.isEmpty) {
                 note(.warning, port.location, "Service \(port.name): no endpoint is ready (of \(join.candidateCount))")
             }

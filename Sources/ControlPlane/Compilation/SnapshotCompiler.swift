@@ -12,6 +12,9 @@ package import ServiceModel
 package struct SnapshotCompiler: Sendable {
     /// The snapshot published last, or the empty one with generation 0.
     package private(set) var snapshot = RoutingSnapshot.empty
+    /// The Services that the last set of objects touched.
+    package private(set) var servicesChanged: [ServiceKey] = []
+    package private(set) var servicesRemoved: [ServiceKey] = []
 
     private var tracker = ServiceTracker()
     private var services: [ServiceKey: CompiledService] = [:]
@@ -20,11 +23,17 @@ package struct SnapshotCompiler: Sendable {
     private var pods = PodIndex()
     private var probes: [EndpointKey: [Probe]] = [:]
 
-    package init() {}
+    private let node: LocalNode
+
+    /// - Parameter node: whose endpoints are local, and which hints are followed.
+    package init(node: LocalNode = LocalNode()) {
+        self.node = node
+    }
 
     /// Takes the complete current set of objects.
     package mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
         let change = tracker.objectsReplaced(by: objects)
+        (servicesChanged, servicesRemoved) = (change.changed, change.removed)
         let podsBefore = pods
         pods = PodIndex(objects)
         guard !change.isEmpty else {
@@ -36,7 +45,7 @@ package struct SnapshotCompiler: Sendable {
         for key in change.removed { services[key] = nil }
         for key in change.changed {
             guard let inputs = tracker.inputs[key] else { continue }
-            let plan = ServicePlan(key: key, inputs: inputs)
+            let plan = ServicePlan(key: key, inputs: inputs, node: node)
             let before = services[key]
             listensChanged = listensChanged || before?.plan.ports.map(\.listens) != plan.ports.map(\.listens)
             services[key] = CompiledService(plan: plan, groups: before?.groups ?? [:], loopNotices: [])
@@ -58,7 +67,7 @@ package struct SnapshotCompiler: Sendable {
         frontends.reserveCapacity(claims.winners.count)
         for (key, claim) in claims.winners {
             guard let service = services[claim.service] else { continue }
-            let group = service.group(of: claim.port, for: key.address.address.family)
+            let group = service.group(of: claim.port, for: key.address.address.family, claim.origin)
             frontends[key] = Frontend(key: key, origin: claim.origin, group: group)
         }
 
@@ -110,9 +119,9 @@ private struct CompiledService {
     var groups: [GroupKey: EndpointGroup]
     var loopNotices: [Diagnostic]
 
-    func group(of port: Int, for family: IPAddress.Family) -> EndpointGroup {
+    func group(of port: Int, for family: IPAddress.Family, _ origin: Frontend.Origin) -> EndpointGroup {
         let port = plan.ports[port]
-        guard let group = groups[GroupKey(port: port.name, pool: port.poolIndex(for: family))] else {
+        guard let group = groups[GroupKey(port: port.name, pool: port.poolIndex(for: family, origin))] else {
             preconditionFailure("no group was built for \(port.name)")
         }
         return group

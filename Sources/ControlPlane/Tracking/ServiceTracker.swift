@@ -7,6 +7,9 @@ struct ServiceInputs: Hashable {
     var slices: [KubernetesObject] = []
     /// `v1/Endpoints` of the Service's name.
     var endpoints: KubernetesObject?
+    /// The Pods that its selector matches, in the order of their names, where neither of those is there: in a cluster slices are made
+    /// of these very Pods.
+    var pods: [KubernetesObject] = []
 }
 
 /// Sorts the objects of a source by the Service they belong to and tells which Services changed since the last time.
@@ -66,7 +69,15 @@ struct ServiceTracker {
                 }
             }
         }
-        for key in next.keys { next[key]?.slices.sort { $0.key < $1.key } }
+        let pods = PodsByLabel(dependents.filter { $0.key.kind == .pod })
+        for (key, inputs) in next {
+            next[key]?.slices.sort { $0.key < $1.key }
+            if inputs.slices.isEmpty, inputs.endpoints == nil, case .service(let service) = inputs.service.body,
+                let selector = service.selector
+            {
+                next[key]?.pods = pods.matching(selector, in: key.namespace)
+            }
+        }
 
         var change = Change()
         change.changed = next.compactMap { inputs[$0.key] == $0.value ? nil : $0.key }.sorted()

@@ -25,15 +25,23 @@ package struct EndpointReport: Sendable {
 
 extension EndpointHealth {
     package var reported: EndpointReport.State { isDown ? .down : state == .active ? .well : .ejected }
+
+    /// The state in a word, for statistics.
+    package var stated: ServiceReading.EndpointState {
+        guard !isDown else { return .down }
+        return switch state {
+        case .active: .active
+        case .ejected: .ejected
+        default: .probing
+        }
+    }
 }
 
 extension DataPlaneStatistics.Endpoint {
     /// Says an endpoint's health in words.
     mutating func describe(_ health: EndpointHealth, _ now: UInt64) {
-        guard !health.isDown else { return state = "down" }
-        guard health.state != .active else { return state = "active" }
-        guard health.state == .ejected else { return state = "probing" }
-        state = "ejected"
+        state = health.stated.rawValue
+        guard health.stated == .ejected else { return }
         let ticks = health.time > now ? health.time - now : 0
         ejectedForSeconds = Double((ticks << TimerWheel.bucketShift) / 1_000_000) / 1000
     }

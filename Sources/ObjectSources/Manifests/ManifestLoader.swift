@@ -53,11 +53,13 @@ package struct ManifestLoader: Sendable {
 
     private let limits: ManifestLimits
     private let reader: ManifestReader
+    private let strictness: Strictness
     private var cache: [String: Cached] = [:]
     private var streams: [String: LoadedFile] = [:]
 
-    package init(limits: ManifestLimits = ManifestLimits()) {
+    package init(limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway) {
         self.limits = limits
+        self.strictness = strictness
         reader = ManifestReader(limits: limits)
     }
 
@@ -176,7 +178,8 @@ package struct ManifestLoader: Sendable {
         let text = reader.read(bytes, file: path)
         // An empty file is more often one that is being written than one that means nothing.
         return LoadedFile(
-            path: path, objects: text.documents.flatMap(ObjectDecoder.decode), diagnostics: text.diagnostics,
+            path: path, objects: text.documents.flatMap { ObjectDecoder.decode($0, strictness: strictness) },
+            diagnostics: text.diagnostics,
             unreadableDocuments: text.isEmpty ? 1 : text.unreadableDocuments)
     }
 

@@ -1,3 +1,4 @@
+package import ServiceModel
 internal import Synchronization
 
 /// Objects from YAML and JSON files, directories and standard input, followed as they change.
@@ -9,23 +10,31 @@ package final class ManifestSource: Sendable {
         var store: ManifestStore
     }
 
-    /// Signals that something changed: call `load()`. Signals that nobody has taken yet are one. For one consumer.
-    package let changes: AsyncStream<Void>
+    /// Signals that something changed, and since when: call `load()`. Signals that nobody has taken yet are one, the first. For one
+    /// consumer.
+    package let changes: AsyncStream<ContinuousClock.Instant>
 
     private let roots: [String]
     private let contents: Mutex<Contents>
     private let watcher: ManifestWatcher?
-    private let continuation: AsyncStream<Void>.Continuation
+    private let continuation: AsyncStream<ContinuousClock.Instant>.Continuation
 
     /// Roots are files, directories, or `-` for standard input. With `isWatching` false nothing is followed: for a single check.
-    package init(roots: [String], limits: ManifestLimits = ManifestLimits(), isWatching: Bool = true, holdsLosses: Bool = true) {
+    /// `judgesServices` and `holdsLosses` are the store's.
+    package init(
+        roots: [String], limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway, judgesServices: Bool = true,
+        isWatching: Bool = true, holdsLosses: Bool = true
+    ) {
         self.roots = roots
-        contents = Mutex(Contents(loader: ManifestLoader(limits: limits), store: ManifestStore(holdsLosses: holdsLosses)))
-        let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        contents = Mutex(
+            Contents(
+                loader: ManifestLoader(limits: limits, strictness: strictness),
+                store: ManifestStore(holdsLosses: holdsLosses, judgesServices: judgesServices)))
+        let (stream, continuation) = AsyncStream<ContinuousClock.Instant>.makeStream(bufferingPolicy: .bufferingOldest(1))
         changes = stream
         self.continuation = continuation
         // Before the first load, so that no change falls between the two.
-        watcher = isWatching ? ManifestWatcher(roots: roots) { continuation.yield() } : nil
+        watcher = isWatching ? ManifestWatcher(roots: roots) { continuation.yield($0) } : nil
     }
 
     deinit {

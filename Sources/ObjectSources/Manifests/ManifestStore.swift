@@ -4,13 +4,18 @@ package import ServiceModel
 package struct ManifestState: Hashable, Sendable {
     /// Valid objects, sorted by kind, namespace and name; each identity once.
     package var objects: [KubernetesObject]
+    /// The Services among them as they are written, for a registry to judge, in the same order.
+    package var services: [ServiceManifest]
     /// All findings of the last load, in the order of the files.
     package var diagnostics: [Diagnostic]
     /// Objects and documents that were refused, whether or not an older version of them is in force.
     package var rejectedObjects: Int
 
-    package init(objects: [KubernetesObject] = [], diagnostics: [Diagnostic] = [], rejectedObjects: Int = 0) {
+    package init(
+        objects: [KubernetesObject] = [], services: [ServiceManifest] = [], diagnostics: [Diagnostic] = [], rejectedObjects: Int = 0
+    ) {
         self.objects = objects
+        self.services = services
         self.diagnostics = diagnostics
         self.rejectedObjects = rejectedObjects
     }
@@ -28,6 +33,7 @@ package struct ManifestState: Hashable, Sendable {
 package struct ManifestStore: Sendable {
     private struct Held {
         let object: KubernetesObject
+        let manifest: ServiceManifest?
         let root: String
         let file: String
     }
@@ -37,22 +43,28 @@ package struct ManifestStore: Sendable {
 
     private var held: [ObjectKey: Held] = [:]
     private let holdsLosses: Bool
+    private let judgesServices: Bool
 
-    /// - Parameter holdsLosses: whether a root that loses everything at once is held back.
-    package init(holdsLosses: Bool = true) {
+    /// - Parameters:
+    ///   - holdsLosses: whether a root that loses everything at once is held back.
+    ///   - judgesServices: with false whatever Service can be decoded is taken: a registry will judge it, and keep its last good version.
+    package init(holdsLosses: Bool = true, judgesServices: Bool = true) {
         self.holdsLosses = holdsLosses
+        self.judgesServices = judgesServices
     }
 
     /// Takes the result of a load and gives the new state.
     package mutating func apply(_ roots: [LoadedRoot]) -> ManifestState {
-        var merge = Merge(previous: held)
+        var merge = Merge(previous: held, judgesServices: judgesServices)
         for (root, file) in Self.filesInPathOrder(roots) { merge.add(file, of: root) }
         for root in roots where root.files == nil { merge.keepAll { $0.root == root.root } }
         merge.addKept()
         if holdsLosses { for root in roots where root.files != nil { merge.holdLosses(of: root.root) } }
         held = merge.current
         var state = ManifestState()
-        state.objects = held.values.map(\.object).sorted { $0.key < $1.key }
+        let inForce = held.values.sorted { $0.object.key < $1.object.key }
+        state.objects = inForce.map(\.object)
+        state.services = inForce.compactMap(\.manifest)
         state.diagnostics = roots.flatMap(\.diagnostics) + merge.diagnostics
         state.rejectedObjects = merge.rejectedObjects
         return state
@@ -78,17 +90,20 @@ package struct ManifestStore: Sendable {
         private(set) var diagnostics: [Diagnostic] = []
         private(set) var rejectedObjects = 0
 
-        init(previous: [ObjectKey: Held]) {
+        private let judgesServices: Bool
+
+        init(previous: [ObjectKey: Held], judgesServices: Bool) {
             self.previous = previous
+            self.judgesServices = judgesServices
         }
 
         mutating func add(_ file: LoadedFile, of root: String) {
             var found = file.diagnostics
             rejectedObjects += file.unreadableDocuments
             var isUnknownPart = file.unreadableDocuments > 0
-            for decoded in file.objects {
+            for decoded in judgesServices ? file.objects : file.objects.map(\.unjudged) {
                 found += decoded.diagnostics
-                let new = decoded.object.map { Held(object: $0, root: root, file: file.path) }
+                let new = decoded.object.map { Held(object: $0, manifest: decoded.manifest, root: root, file: file.path) }
                 guard let key = decoded.key else {
                     if decoded.isRejected {
                         rejectedObjects += 1
@@ -100,9 +115,12 @@ package struct ManifestStore: Sendable {
                     found.append(refuseSecond(decoded, key: key, after: first, new: new))
                     continue
                 }
-                declared[key] = Declaration(location: decoded.location, file: file.path, isRejected: decoded.isRejected)
-                if decoded.isRejected { rejectedObjects += 1 }
-                current[key] = new ?? previous[key]
+                let refusal = new?.object.refusal(replacing: previous[key]?.object)
+                if let refusal { found.append(refusal) }
+                let isRejected = decoded.isRejected || refusal != nil
+                declared[key] = Declaration(location: decoded.location, file: file.path, isRejected: isRejected)
+                if isRejected { rejectedObjects += 1 }
+                current[key] = isRejected ? previous[key] : new ?? previous[key]
             }
             if isUnknownPart { keepAll { $0.file == file.path } }
             diagnostics += found.sorted { ($0.location.line, $0.location.column) < ($1.location.line, $1.location.column) }

@@ -25,8 +25,11 @@ package final class ManifestWatcher: Sendable {
     private let wakeUp: SharedWakeUp?
     private let thread: DedicatedThread?
 
-    /// Begins to watch: `changed` is called, on the watcher's thread, for every change from here on.
-    package init(roots: [String], timing: Timing = Timing(), useInotify: Bool = true, changed: @escaping @Sendable () -> Void) {
+    /// Begins to watch: `changed` is called, on the watcher's thread, for every change from here on, with the time of its first event.
+    package init(
+        roots: [String], timing: Timing = Timing(), useInotify: Bool = true,
+        changed: @escaping @Sendable (_ since: ContinuousClock.Instant) -> Void
+    ) {
         let roots = roots.filter { $0 != ManifestLoader.standardInput }
         guard !roots.isEmpty, let wakeUp = SharedWakeUp() else {
             (wakeUp, thread, mode) = (nil, nil, roots.isEmpty ? "nothing to watch" : "not watched: no descriptor left")
@@ -133,9 +136,9 @@ private struct WatchLoop {
     }
 
     /// Watches until woken.
-    mutating func run(until wakeUp: SharedWakeUp, changed: () -> Void) {
+    mutating func run(until wakeUp: SharedWakeUp, changed: (_ since: ContinuousClock.Instant) -> Void) {
         let clock = ContinuousClock()
-        if look() { changed() }
+        if look() { changed(clock.now) }
         var pollAt = clock.now + timing.poll
         // While changes come in: when the first came, when all is quiet enough, and what they are together.
         var burst: (endAt: ContinuousClock.Instant, quietAt: ContinuousClock.Instant, changes: Changes)?
@@ -153,7 +156,7 @@ private struct WatchLoop {
             }
             guard clock.now >= burst.map({ min($0.endAt, $0.quietAt) }) ?? pollAt else { continue }
             let isDifferent = look()
-            if isDifferent || burst?.changes.areSure == true { changed() }
+            if isDifferent || burst?.changes.areSure == true { changed(burst.map { $0.endAt - timing.burstMax } ?? clock.now) }
             burst = nil
             pollAt = clock.now + timing.poll
         }

@@ -57,6 +57,9 @@ struct EndpointSliceReading {
         for element in elements {
             let addresses = readAddresses(of: element, family: slice.addressFamily, hasType: hasType, into: &findings)
             validateDetails(of: element, into: &findings)
+            func hints(_ name: String) -> [String] {
+                element.child("hints").child(name).elements.compactMap { $0.child("name").string }
+            }
             guard let address = addresses.first else { continue }
             let conditions = element.child("conditions")
             let target = element.child("targetRef")
@@ -65,7 +68,8 @@ struct EndpointSliceReading {
                     address: address, ready: conditions.child("ready").boolean ?? true,
                     serving: conditions.child("serving").boolean ?? true,
                     terminating: conditions.child("terminating").boolean ?? false,
-                    pod: target.child("kind").string == "Pod" ? target.child("name").string : nil))
+                    pod: target.child("kind").string == "Pod" ? target.child("name").string : nil,
+                    nodeName: element.child("nodeName").string, zoneHints: hints("forZones"), nodeHints: hints("forNodes")))
         }
     }
 

@@ -20,9 +20,11 @@ struct MetadataReading {
         validateLabelMap(labels, into: &findings)
         let annotations = field.child("annotations")
         validateAnnotations(annotations, into: &findings)
-        return ObjectMetadata(
+        var metadata = ObjectMetadata(
             name: name.string ?? "", namespace: Self.namespace(of: field), labels: Self.strings(of: labels),
-            annotations: Self.strings(of: annotations))
+            annotations: Self.strings(of: annotations), uid: field.child("uid").string.flatMap { $0.isEmpty ? nil : $0 })
+        metadata.creationTimestamp = field.child("creationTimestamp").string.flatMap { Timestamp($0) }
+        return metadata
     }
 
     /// `default` where the document names none.
@@ -81,7 +83,7 @@ struct MetadataReading {
         return " (did you mean \(goQuoted(RingwayAnnotation.prefix + near))?)"
     }
 
-    private static func strings(of map: Field) -> [String: String] {
+    static func strings(of map: Field) -> [String: String] {
         var result: [String: String] = [:]
         for entry in map.entries {
             if let value = entry.value.string {

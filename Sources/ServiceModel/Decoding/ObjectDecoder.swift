@@ -4,16 +4,28 @@ package struct DecodedObject: Hashable, Sendable {
     package let key: ObjectKey?
     /// nil where it was refused, and where it is of a kind that is skipped.
     package let object: KubernetesObject?
+    /// A Service as it is written, for a `ServiceRegistry`, which judges it in its own way; nil where it could not be decoded.
+    package let manifest: ServiceManifest?
     /// Every finding about it, warnings too.
     package let diagnostics: [Diagnostic]
     /// Where it begins.
     package let location: SourceLocation
 
-    package init(key: ObjectKey?, object: KubernetesObject?, diagnostics: [Diagnostic], location: SourceLocation) {
+    package init(
+        key: ObjectKey?, object: KubernetesObject?, manifest: ServiceManifest? = nil, diagnostics: [Diagnostic], location: SourceLocation
+    ) {
         self.key = key
         self.object = object
+        self.manifest = manifest
         self.diagnostics = diagnostics
         self.location = location
+    }
+
+    /// The same before anything was judged that a `ServiceRegistry` will judge: a Service that could be decoded has no findings yet. One
+    /// without a name has no identity to be judged under.
+    package var unjudged: DecodedObject {
+        guard let manifest, key != nil else { return self }
+        return DecodedObject(key: key, object: manifest.object, manifest: manifest, diagnostics: [], location: location)
     }
 
     /// It has at least one error and must not be used.
@@ -27,10 +39,14 @@ package struct DecodedObject: Hashable, Sendable {
 package enum ObjectDecoder {
     /// All objects of a document, the items of a list one by one, in order; none for an empty document.
     package static func decode(_ document: DocumentNode) -> [DecodedObject] {
-        decode(document, listKind: nil)
+        decode(document, strictness: .ringway)
     }
 
-    private static func decode(_ document: DocumentNode, listKind: KnownKind?) -> [DecodedObject] {
+    package static func decode(_ document: DocumentNode, strictness: Strictness) -> [DecodedObject] {
+        decode(document, listKind: nil, strictness: strictness)
+    }
+
+    private static func decode(_ document: DocumentNode, listKind: KnownKind?, strictness: Strictness) -> [DecodedObject] {
         guard !document.isNull else { return [] }
         guard case .mapping = document.content else {
             return [refused(document, "an object with apiVersion and kind is expected here, not \(article(document.jsonTypeName))")]
@@ -43,13 +59,13 @@ package enum ObjectDecoder {
             return [DecodedObject(key: nil, object: nil, diagnostics: [warning], location: document.location)]
         case .refused(let message, let location): return [refused(document, message, at: location)]
         }
-        guard kind.isList else { return [decodeObject(document, kind: kind)] }
+        guard kind.isList else { return [decodeObject(document, kind: kind, strictness: strictness)] }
         guard listKind == nil else { return [refused(document, "a \(kind.name) inside a list is not read; list its items directly")] }
-        return decodeList(document, kind: kind)
+        return decodeList(document, kind: kind, strictness: strictness)
     }
 
-    private static func decodeList(_ document: DocumentNode, kind: KnownKind) -> [DecodedObject] {
-        var pass = StrictPass(kind: kind.name, findings: Findings(qualifiedKind: kind.name, name: "", key: nil))
+    private static func decodeList(_ document: DocumentNode, kind: KnownKind, strictness: Strictness) -> [DecodedObject] {
+        var pass = StrictPass(findings: Findings(subject: Subject(kind: kind.name, location: document.location)))
         pass.check(document, against: .list)
         var decoded: [DecodedObject] = []
         if !pass.findings.diagnostics.isEmpty {
@@ -57,12 +73,12 @@ package enum ObjectDecoder {
                 DecodedObject(key: nil, object: nil, diagnostics: pass.findings.diagnostics, location: document.location))
         }
         if case .sequence(let items)? = document["items"]?.content {
-            for item in items { decoded += decode(item, listKind: kind) }
+            for item in items { decoded += decode(item, listKind: kind, strictness: strictness) }
         }
         return decoded
     }
 
-    private static func decodeObject(_ document: DocumentNode, kind: KnownKind) -> DecodedObject {
+    private static func decodeObject(_ document: DocumentNode, kind: KnownKind, strictness: Strictness) -> DecodedObject {
         let root = Field(path: .root, node: document, parentLocation: document.location)
         let metadataField = root.child("metadata")
         let name = metadataField.child("name").string ?? ""
@@ -70,26 +86,39 @@ package enum ObjectDecoder {
             name.isEmpty
                 ? nil : ObjectKey(kind: objectKind, namespace: MetadataReading.namespace(of: metadataField), name: name)
         }
-        var pass = StrictPass(kind: kind.name, findings: Findings(qualifiedKind: kind.qualifiedName, name: name, key: key))
+        let subject = Subject(kind: kind.name, group: kind.group, name: name, key: key, location: document.location)
+        var pass = StrictPass(findings: Findings(subject: subject, strictness: strictness))
         pass.check(document, against: kind.shape)
         var findings = pass.findings
+        let isDecoded = !findings.hasErrors
+        var metadataFindings = Findings(subject: subject, strictness: strictness)
+        metadataFindings.reported = findings.reported
         let metadata = MetadataReading(nameRule: kind == .service ? .label : .subdomain, isService: kind == .service)
-            .read(metadataField, suggestedPaths: pass.suggestedPaths, into: &findings)
-        let body: KubernetesObject.Body =
-            switch kind {
-            case .endpointSlice:
-                .endpointSlice(
-                    EndpointSliceReading(document: root, metadata: metadata, suggestedPaths: pass.suggestedPaths).read(into: &findings))
-            case .endpoints:
-                .endpoints(EndpointsReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
-            case .pod:
-                .pod(PodReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
-            default:
-                .service(ServiceReading(document: root, suggestedPaths: pass.suggestedPaths).read(into: &findings))
-            }
-        let object =
-            findings.hasErrors ? nil : KubernetesObject(metadata: metadata, body: body, location: document.location)
+            .read(metadataField, suggestedPaths: pass.suggestedPaths, into: &metadataFindings)
+        if kind == .service {
+            let manifest = ServiceReading(document: root, metadata: metadata, subject: subject, strictness: strictness)
+                .read(metadataFindings: metadataFindings.all)
+            let object = manifest.judgedAlone(findings: &findings)
+            return DecodedObject(
+                key: key, object: object, manifest: isDecoded ? manifest : nil, diagnostics: findings.diagnostics,
+                location: document.location)
+        }
+        findings.append(metadataFindings.all)
+        let body = read(root, kind: kind, metadata: metadata, suggestedPaths: pass.suggestedPaths, findings: &findings)
+        let object = findings.hasErrors ? nil : KubernetesObject(metadata: metadata, body: body, location: document.location)
         return DecodedObject(key: key, object: object, diagnostics: findings.diagnostics, location: document.location)
+    }
+
+    private static func read(
+        _ root: Field, kind: KnownKind, metadata: ObjectMetadata, suggestedPaths: Set<String>, findings: inout Findings
+    ) -> KubernetesObject.Body {
+        switch kind {
+        case .endpoints: .endpoints(EndpointsReading(document: root, suggestedPaths: suggestedPaths).read(into: &findings))
+        case .pod: .pod(PodReading(document: root, suggestedPaths: suggestedPaths).read(into: &findings))
+        default:
+            .endpointSlice(
+                EndpointSliceReading(document: root, metadata: metadata, suggestedPaths: suggestedPaths).read(into: &findings))
+        }
     }
 
     // MARK: Kinds
@@ -117,6 +146,9 @@ package enum ObjectDecoder {
         let location = document["kind"]?.location ?? document.location
         // A kind of another group may well have the name of one of ours (Knative has a Service).
         let group = version.split(separator: "/").dropLast().first ?? ""
+        if KnownKind.workloads[kind] == group {
+            return .skipped("\(kind) of \(version) makes no Pods here: its Pods, or the EndpointSlices of its Services, must be given")
+        }
         if ["", "core", "discovery.k8s.io"].contains(group), let known = KnownKind.allCases.first(where: { $0.name == kind }) {
             return .refused(
                 "no matches for kind \(goQuoted(kind)) in version \(goQuoted(version)): write apiVersion: \(known.version)",
@@ -187,8 +219,8 @@ enum KnownKind: CaseIterable {
         }
     }
 
-    /// The kind with its group, as `... is invalid` errors name it.
-    var qualifiedName: String { self == .endpointSlice ? "EndpointSlice.discovery.k8s.io" : name }
+    /// Empty for the core group.
+    var group: String { version.split(separator: "/").dropLast().first.map(String.init) ?? "" }
 
     var isList: Bool { objectKind == nil }
 
@@ -222,6 +254,12 @@ enum KnownKind: CaseIterable {
         case .list, .serviceList, .endpointSliceList, .endpointsList, .podList: .list
         }
     }
+
+    /// Kinds that a cluster's controllers make Pods from, with their groups.
+    static let workloads: [String: Substring] = [
+        "CronJob": "batch", "DaemonSet": "apps", "Deployment": "apps", "Job": "batch", "ReplicaSet": "apps",
+        "ReplicationController": "", "StatefulSet": "apps",
+    ]
 
     /// Kinds of the core group that may stand in a file beside ours. Kinds of other groups are skipped by their group alone.
     static let otherCoreKinds: Set<String> = [

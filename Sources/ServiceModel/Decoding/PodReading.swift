@@ -13,13 +13,23 @@ struct PodReading {
             guard let text = field.string, !text.isEmpty, let address = readUsableAddress(text, field, into: &findings) else { continue }
             if !pod.addresses.contains(address) { pod.addresses.append(address) }
         }
+        let phase = status.child("phase").string
+        pod.isOver = phase == "Succeeded" || phase == "Failed"
+        pod.isReady = status.child("conditions").elements.contains {
+            $0.child("type").string == "Ready" && $0.child("status").string == "True"
+        }
+        pod.isTerminating = document.child("metadata").child("deletionTimestamp").string != nil
         let spec = document.child("spec")
+        pod.nodeName = spec.child("nodeName").string.flatMap { $0.isEmpty ? nil : $0 }
         let containers = spec.child("containers")
         if containers.elements.isEmpty, containers.node == nil || containers.isSequence, !isMisspelled(containers) {
             findings.required(containers)
         }
-        for container in containers.elements + spec.child("initContainers").elements {
-            let names = readPorts(container.child("ports"), of: &pod, into: &findings)
+        let initContainers = spec.child("initContainers").elements
+        for (index, container) in (containers.elements + initContainers).enumerated() {
+            // Of the others before the Pod's own, only those that stay (sidecars) can be asked.
+            let goesOn = index < containers.elements.count || container.child("restartPolicy").string == "Always"
+            let names = readPorts(container.child("ports"), goesOn: goesOn, of: &pod, into: &findings)
             let probe = container.child("readinessProbe")
             if probe.isMapping, let read = readProbe(probe, ports: names, into: &findings) { pod.probes.append(read) }
         }
@@ -31,7 +41,7 @@ struct PodReading {
     }
 
     /// The container's ports by their names.
-    private func readPorts(_ list: Field, of pod: inout Pod, into findings: inout Findings) -> [String: PortNumber] {
+    private func readPorts(_ list: Field, goesOn: Bool, of pod: inout Pod, into findings: inout Findings) -> [String: PortNumber] {
         var named: [String: PortNumber] = [:]
         for element in list.elements {
             let name = element.child("name")
@@ -40,7 +50,10 @@ struct PodReading {
             if number.node == nil, !isMisspelled(number) { findings.required(number) }
             guard let port = readNumber(number, isRequired: false, into: &findings) else { continue }
             pod.ports.insert(port)
-            if let text = name.string { named[text] = port }
+            guard let text = name.string else { continue }
+            named[text] = port
+            let transport = TransportProtocol(rawValue: element.child("protocol").string ?? "TCP")
+            if goesOn, let key = transport.map({ Pod.PortName(text, $0) }), pod.namedPorts[key] == nil { pod.namedPorts[key] = port }
         }
         return named
     }

@@ -7,12 +7,16 @@ extension ObjectShape {
         [
             "apiVersion": .string, "kind": .string, "metadata": .object(objectMeta),
             "spec": .object(
-                ObjectShape("PodSpec", opaque(podSpec).merging(["containers": containers, "initContainers": containers]) { $1 })),
+                ObjectShape(
+                    "PodSpec",
+                    opaque(podSpec).merging([
+                        "containers": containers, "initContainers": containers, "nodeName": .string,
+                    ]) { $1 })),
             "status": .object(
                 ObjectShape(
                     "PodStatus",
                     opaque(podStatus).merging([
-                        "podIP": .string, "podIPs": .list(.object(ObjectShape("PodIP", ["ip": .string]))),
+                        "phase": .string, "podIP": .string, "podIPs": .list(.object(ObjectShape("PodIP", ["ip": .string]))),
                     ]) { $1 })),
         ])
 
@@ -21,7 +25,7 @@ extension ObjectShape {
             ObjectShape(
                 "Container",
                 opaque(container).merging([
-                    "name": .string, "ports": .list(.object(containerPort)), "readinessProbe": .object(probe),
+                    "name": .string, "ports": .list(.object(containerPort)), "readinessProbe": .object(probe), "restartPolicy": .string,
                 ]) { $1 })))
 
     private static let containerPort = ObjectShape(

@@ -1,13 +1,12 @@
 /// The first pass over an object: every field known, given once, and of the right type. Says all that is wrong, in the words of
 /// an API server with `fieldValidation=Strict`.
 struct StrictPass {
-    private let kind: String
+    /// Its `reported` are the fields an unknown one was most likely meant to be and those of the wrong type.
     private(set) var findings: Findings
     /// Fields an unknown one was most likely meant to be, so that their absence is not a second error for the same cause.
     private(set) var suggestedPaths: Set<String> = []
 
-    init(kind: String, findings: Findings) {
-        self.kind = kind
+    init(findings: Findings) {
         self.findings = findings
     }
 
@@ -56,7 +55,7 @@ struct StrictPass {
         var seen: Set<String> = []
         for entry in entries where !seen.insert(entry.key).inserted {
             findings.undecodable(
-                kind: kind, "strict decoding error: duplicate field \"\(path.child(entry.key))\"", at: entry.keyLocation)
+                "strict decoding error: duplicate field \"\(path.child(entry.key))\"", isStrict: true, at: entry.keyLocation)
         }
     }
 
@@ -66,9 +65,13 @@ struct StrictPass {
         var hint = ""
         if let nearest = Suggestion.nearest(to: entry.key, among: shape.fields.keys) {
             hint = " (did you mean \"\(nearest)\"?)"
-            if !entries.contains(where: { $0.key == nearest }) { suggestedPaths.insert(parent.child(nearest).description) }
+            if !entries.contains(where: { $0.key == nearest }) {
+                let meant = parent.child(nearest).description
+                suggestedPaths.insert(meant)
+                findings.reported.insert(meant)
+            }
         }
-        findings.undecodable(kind: kind, "strict decoding error: unknown field \"\(path)\"\(hint)", at: entry.keyLocation)
+        findings.undecodable("strict decoding error: unknown field \"\(path)\"", isStrict: true, hint: hint, at: entry.keyLocation)
     }
 
     private mutating func reportType(of node: DocumentNode, expected: FieldShape, path: FieldPath, holder: String) {
@@ -85,7 +88,8 @@ struct StrictPass {
                     ? "Go value of type \(expected.goType)"
                     : "Go struct field \(holder).\(path.withoutIndices) of type \(expected.goType)"
             }
-        findings.undecodable(kind: kind, "json: cannot unmarshal \(value) into \(target)", at: node.location)
+        findings.undecodable("json: cannot unmarshal \(value) into \(target)", isStrict: false, at: node.location)
+        if !path.description.isEmpty { findings.reported.insert(path.description) }
     }
 
     private func isText(_ shape: FieldShape) -> Bool {

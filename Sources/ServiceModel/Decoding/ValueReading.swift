@@ -26,9 +26,16 @@ func readTransport(_ field: Field, into findings: inout Findings) -> TransportPr
 
 /// An address that may be listened on or connected to.
 func readUsableAddress(_ text: String, _ field: Field, into findings: inout Findings) -> IPAddress? {
+    validateUsableAddress(text, field, into: &findings)
+}
+
+/// Says what is wrong with an address that is to be listened on or connected to, or gives it.
+@discardableResult
+func validateUsableAddress(_ text: String, _ place: some Located, into findings: inout Findings) -> IPAddress? {
     let (address, problem) = AddressRules.address(text)
-    if let problem = problem ?? address.flatMap(AddressRules.specialAddress) {
-        findings.invalid(field, string: text, problem)
+    let special = address.flatMap { AddressRules.specialAddress($0, isLoopbackRefused: findings.strictness == .kubernetes) }
+    if let problem = problem ?? special {
+        findings.invalid(place, string: text, problem)
         return nil
     }
     return address

@@ -9,6 +9,38 @@ indirect enum FieldPath: Sendable, CustomStringConvertible {
 
     func child(_ name: String) -> FieldPath { .child(self, name) }
 
+    /// The path of that text: fields and indices, no keys of maps.
+    init(_ text: String) {
+        self = .root
+        for part in text.split(separator: ".") {
+            let pieces = part.split(separator: "[")
+            self = child(String(pieces[0]))
+            for piece in pieces.dropFirst() { self = index(Int(piece.dropLast()) ?? 0) }
+        }
+    }
+
+    func index(_ index: Int) -> FieldPath { .index(self, index) }
+
+    /// The field around it; nil for the root.
+    var parent: FieldPath? {
+        switch self {
+        case .root: nil
+        case .child(let parent, _), .index(let parent, _), .key(let parent, _): parent
+        }
+    }
+
+    /// A hash of 64 bits, equal for a map's key and a field of that name (FNV-1a).
+    var hash: UInt64 {
+        func mixed(_ hash: UInt64, _ byte: UInt8) -> UInt64 { (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        switch self {
+        case .root: return 0xcbf2_9ce4_8422_2325
+        case .child(let parent, let name), .key(let parent, let name):
+            return name.utf8.reduce(mixed(parent.hash, UInt8(ascii: "."))) { mixed($0, $1) }
+        case .index(let parent, let index):
+            return String(index).utf8.reduce(mixed(parent.hash, UInt8(ascii: "["))) { mixed($0, $1) }
+        }
+    }
+
     var description: String {
         switch self {
         case .root: return ""

@@ -13,10 +13,11 @@ enum AddressRules {
         return (nil, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
     }
 
-    /// What a Service's external address or an endpoint may not be. Loopback, which an API server refuses, is accepted: on a
-    /// machine of its own a balancer in front of local servers is the ordinary case.
-    static func specialAddress(_ address: IPAddress) -> String? {
+    /// What a Service's external address or an endpoint may not be. Loopback, which an API server refuses, is accepted unless told
+    /// otherwise: on a machine of its own a balancer in front of local servers is the ordinary case.
+    static func specialAddress(_ address: IPAddress, isLoopbackRefused: Bool = false) -> String? {
         if address.isUnspecified { return "may not be unspecified (0.0.0.0 or ::)" }
+        if isLoopbackRefused, address.isLoopback { return "may not be in the loopback range (127.0.0.0/8, ::1/128)" }
         switch address.family {
         case .ipv4:
             if address.low >> 16 == 0xa9fe { return linkLocalMessage }

@@ -52,8 +52,12 @@ final class RunningRingway {
         self.directory = directory
         adminSocket = directory.path("admin-\(directory.nextNumber()).sock")
         var command = prefix + [Self.binary, "run", "--engine", engine, "--admin-socket", adminSocket]
-        // The machine's own network is left as it is: only a namespace of the test's has one to spare.
-        if !prefix.contains("nsenter") { command += ["--host-network", "off"] }
+        // Tests run side by side, and there is one port by default.
+        if !options.contains("--admin-listen") { command += ["--admin-listen", "none"] }
+        // The machine's own network is left as it is; tests of that have a namespace, and say so.
+        if !options.contains("--host-network") { command += ["--host-network", "off"] }
+        // Ports that are free at this moment are not those of the usual range.
+        if !options.contains("--node-port-range") { command += ["--node-port-range", "1-65535"] }
         if !options.contains("--workers") { command += ["--workers", "2"] }
         process = try ChildProcess(command + options + sources, input: input, in: directory)
         try waitUntil("ringway serves", within: .seconds(30)) {

@@ -1,34 +1,29 @@
 internal import Addressing
 internal import ServiceModel
 
+/// Whose endpoints a frontend leads to, by its traffic policy.
+enum EndpointScope: Hashable {
+    case cluster, local
+
+    init(_ policy: TrafficPolicy?) { self = policy == .local ? .local : .cluster }
+}
+
 /// The usable endpoints of one Service port for the frontends of one or both address families.
 struct EndpointPool: Hashable {
     /// The families of the frontends that this pool serves, which need not be the family of its endpoints.
     var frontendFamilies: Set<IPAddress.Family>
+    var scopes: Set<EndpointScope>
     /// Sorted, each address once.
     var endpoints: [SocketAddress]
+    /// Whether it is empty though there are endpoints on other nodes.
+    var isEmptyHere = false
 
     static let bothFamilies: Set<IPAddress.Family> = [.ipv4, .ipv6]
 }
 
 /// Joins the endpoints of a Service's slices for one port and says which may be used.
 struct EndpointJoin {
-    /// One endpoint as its slices describe it, before any is chosen.
-    private struct Candidate {
-        var ready: Bool
-        var serving: Bool
-        var terminating: Bool
-
-        /// One address in two slices: a pod's IP may be used again while the old pod still terminates, so the entry that
-        /// does not terminate is the true one. Among equals the better condition, so that the order of slices is nothing.
-        func isOutrankedBy(_ other: Candidate) -> Bool {
-            if terminating != other.terminating { return terminating }
-            if ready != other.ready { return other.ready }
-            return !serving && other.serving
-        }
-    }
-
-    /// One pool for each address family that the slices have, or one for both if they have one family or none.
+    /// One pool for each scope and address family that the slices have, or one for both families if they have one or none.
     private(set) var pools: [EndpointPool] = []
     /// Endpoints that the slices list under this port, usable or not.
     private(set) var candidateCount = 0
@@ -36,8 +31,8 @@ struct EndpointJoin {
     private(set) var portFound = false
 
     /// - Parameter slices: all slices of the Service, `addressType: FQDN` among them (they are left out).
-    init(slices: [EndpointSlice], portName: String, transport: TransportProtocol) {
-        var byFamily: [IPAddress.Family: [SocketAddress: Candidate]] = [:]
+    init(slices: [EndpointSlice], portName: String, transport: TransportProtocol, scopes: Set<EndpointScope>, node: LocalNode) {
+        var byFamily: [IPAddress.Family: [SocketAddress: EndpointCandidate]] = [:]
         for slice in slices {
             guard let family = slice.addressFamily else { continue }
             // A slice of a family counts as "the Service has that family", endpoints or not: an IPv6 frontend whose IPv6
@@ -48,7 +43,7 @@ struct EndpointJoin {
                 guard let number = port.port else { continue }
                 for endpoint in slice.endpoints where endpoint.address.family == family {
                     let address = SocketAddress(endpoint.address, number)
-                    let candidate = Candidate(ready: endpoint.ready, serving: endpoint.serving, terminating: endpoint.terminating)
+                    let candidate = EndpointCandidate(endpoint)
                     if let known = byFamily[family]?[address], !known.isOutrankedBy(candidate) { continue }
                     byFamily[family]?[address] = candidate
                 }
@@ -57,20 +52,17 @@ struct EndpointJoin {
         candidateCount = byFamily.values.reduce(0) { $0 + $1.count }
         // kube-proxy forwards within one family (the kernel's NAT can't do otherwise). A connection of our own may be of the
         // other family, so a Service with slices of one family serves all its frontends from it.
-        if byFamily.count < 2 {
-            pools = [EndpointPool(frontendFamilies: EndpointPool.bothFamilies, endpoints: Self.usable(byFamily.first?.value ?? [:]))]
-        } else {
-            pools = byFamily.sorted { $0.key.rawValue < $1.key.rawValue }
-                .map { EndpointPool(frontendFamilies: [$0.key], endpoints: Self.usable($0.value)) }
+        let families = byFamily.count < 2 ? nil : byFamily.keys.sorted { $0.rawValue < $1.rawValue }
+        for family in families ?? [byFamily.keys.first ?? .ipv4] {
+            let choice = EndpointChoice(byFamily[family] ?? [:], on: node)
+            for scope in [EndpointScope.cluster, .local] where scopes.contains(scope) {
+                let endpoints = scope == .local ? choice.local : choice.cluster
+                pools.append(
+                    EndpointPool(
+                        frontendFamilies: families == nil ? EndpointPool.bothFamilies : [family], scopes: [scope], endpoints: endpoints,
+                        isEmptyHere: endpoints.isEmpty && choice.hasAny))
+            }
         }
-    }
-
-    /// The ready ones; if there is none, those that still serve while they terminate (KEP-1669), so that a rollout of a
-    /// Service with one pod has no gap.
-    private static func usable(_ candidates: [SocketAddress: Candidate]) -> [SocketAddress] {
-        let ready = candidates.filter { $0.value.ready }
-        let chosen = ready.isEmpty ? candidates.filter { $0.value.serving && $0.value.terminating } : ready
-        return chosen.keys.sorted()
     }
 }
 

@@ -1,0 +1,64 @@
+internal import Addressing
+internal import ArgumentParser
+internal import ControlPlane
+
+/// From where Services get what they don't ask for by number.
+struct AllocationOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Range that clusterIPs are given from; two of different families for dual stack.", valueName: "cidr[,cidr]"))
+    var serviceCidr = ServiceRanges(ranges: [IPRange("10.96.0.0/12")!])
+
+    @Option(help: ArgumentHelp("Ports that nodePorts and healthCheckNodePorts are given from.", valueName: "first-last"))
+    var nodePortRange = NodePortRange(ports: 30_000...32_767)
+
+    init() {}
+
+    func validate() throws {
+        do {
+            _ = try allocations(seed: 0)
+        } catch {
+            throw ValidationError("--service-cidr: \(error).")
+        }
+    }
+
+    func allocations(seed: UInt64) throws(Allocations.UnusableRange) -> Allocations {
+        let ports = nodePortRange.ports
+        guard let first = PortNumber(ports.lowerBound), let last = PortNumber(ports.upperBound) else { preconditionFailure("port 0") }
+        return try Allocations(.init(serviceRanges: serviceCidr.ranges, nodePorts: first...last, acceptsLoopback: true), seed: seed)
+    }
+}
+
+/// `--service-cidr`.
+struct ServiceRanges: ExpressibleByArgument, Equatable, CustomStringConvertible {
+    var ranges: [IPRange]
+
+    init(ranges: [IPRange]) { self.ranges = ranges }
+
+    init?(argument: String) {
+        ranges = []
+        for item in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let range = IPRange(item) else { return nil }
+            ranges.append(range)
+        }
+    }
+
+    var description: String { ranges.map(\.description).joined(separator: ",") }
+    var defaultValueDescription: String { description }
+}
+
+/// `--node-port-range`.
+struct NodePortRange: ExpressibleByArgument, Equatable, CustomStringConvertible {
+    var ports: ClosedRange<UInt16>
+
+    init(ports: ClosedRange<UInt16>) { self.ports = ports }
+
+    init?(argument: String) {
+        let ends = argument.split(separator: "-", omittingEmptySubsequences: false).map { PortNumber($0) }
+        guard ends.count == 2, let first = ends[0], let last = ends[1], first <= last else { return nil }
+        ports = first.rawValue...last.rawValue
+    }
+
+    var description: String { "\(ports.lowerBound)-\(ports.upperBound)" }
+    var defaultValueDescription: String { description }
+}

@@ -1,0 +1,87 @@
+internal import Addressing
+internal import ServiceModel
+
+/// The EndpointSlices that a cluster's controller would make of the Pods that a Service selects. Pure.
+struct PodSlices {
+    private let service: Service
+    private let pods: [(name: String, pod: Pod)]
+
+    /// - Parameter pods: those of the Service's namespace that match its selector, in the order of their names.
+    init(of service: Service, pods: [(name: String, pod: Pod)]) {
+        self.service = service
+        self.pods = pods
+    }
+
+    /// The same of whole objects; what is no Pod is left out.
+    init(of service: Service, objects: [KubernetesObject]) {
+        self.init(
+            of: service,
+            pods: objects.compactMap { object in
+                if case .pod(let pod) = object.body { (object.metadata.name, pod) } else { nil }
+            })
+    }
+
+    /// One for each family and each set of port numbers: a named port may be another number in each Pod.
+    var slices: [EndpointSlice] {
+        let families = service.ipFamilies.isEmpty ? [IPAddress.Family.ipv4, .ipv6] : service.ipFamilies
+        return families.flatMap { family in
+            var slices: [EndpointSlice] = []
+            for (name, pod) in pods where !pod.isOver {
+                guard let address = pod.addresses.first(where: { $0.family == family }) else { continue }
+                let ports = service.ports.compactMap { port in
+                    Self.number(of: port, in: pod).map { EndpointSlice.Port(name: port.name, transport: port.transport, port: $0) }
+                }
+                let endpoint = endpoint(name, pod, address)
+                if let index = slices.firstIndex(where: { $0.ports == ports }) {
+                    slices[index].endpoints.append(endpoint)
+                } else {
+                    var slice = EndpointSlice()
+                    slice.addressFamily = family
+                    slice.ports = ports
+                    slice.endpoints = [endpoint]
+                    slices.append(slice)
+                }
+            }
+            return slices
+        }
+    }
+
+    private func endpoint(_ name: String, _ pod: Pod, _ address: IPAddress) -> EndpointSlice.Endpoint {
+        EndpointSlice.Endpoint(
+            address: address, ready: service.publishNotReadyAddresses || pod.isReady && !pod.isTerminating, serving: pod.isReady,
+            terminating: pod.isTerminating, pod: name, nodeName: pod.nodeName,
+            nodeHints: service.trafficDistribution == .preferSameNode ? pod.nodeName.map { [$0] } ?? [] : [])
+    }
+
+    /// nil where the Pod has no port of that name: then it is left out of this port.
+    private static func number(of port: Service.Port, in pod: Pod) -> PortNumber? {
+        guard let name = port.targetPortName else { return port.targetPort ?? port.port }
+        return pod.namedPorts[Pod.PortName(name, port.transport)]
+    }
+}
+
+/// Pods by namespace and label, so that a Service finds those it selects without asking all of them.
+struct PodsByLabel {
+    private struct Label: Hashable {
+        let namespace: String
+        let key: String
+        let value: String
+    }
+
+    private var pods: [Label: [KubernetesObject]] = [:]
+
+    init(_ objects: [KubernetesObject]) {
+        for object in objects.sorted(by: { $0.key < $1.key }) {
+            for (key, value) in object.metadata.labels {
+                pods[Label(namespace: object.metadata.namespace, key: key, value: value), default: []].append(object)
+            }
+        }
+    }
+
+    /// The Pods of a namespace that have all of these labels; none for none.
+    func matching(_ selector: [String: String], in namespace: String) -> [KubernetesObject] {
+        let candidates = selector.map { pods[Label(namespace: namespace, key: $0.key, value: $0.value)] ?? [] }
+        guard let fewest = candidates.min(by: { $0.count < $1.count }) else { return [] }
+        return fewest.filter { pod in selector.allSatisfy { pod.metadata.labels[$0.key] == $0.value } }
+    }
+}
