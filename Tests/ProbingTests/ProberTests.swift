@@ -206,7 +206,7 @@ import Testing
         let prober = Prober(underWayMax: 3) { reports.add($0, $1) }
         var endpoints: [EndpointKey: [Probe]] = [:]
         for number in 0..<12 {
-            var probe = Self.probe(server, .http(request: "GET /\(number) HTTP/1.1\r\n\r\n"), timeout: .milliseconds(100))
+            var probe = Self.probe(server, .http(request: "GET /\(number) HTTP/1.1\r\n\r\n"), timeout: .milliseconds(500))
             probe.fall = 1
             endpoints[Self.key(number)] = [probe]
         }
