@@ -13,19 +13,15 @@ enum Host {
     static var userID: UInt32 { geteuid() }
 
     /// `6.18.0`, as `uname -r` prints it.
-    static var kernelRelease: String {
-        var name = utsname()
-        guard unsafe uname(&name) == 0 else { return "unknown" }
-        return unsafe withUnsafeBytes(of: name.release) { bytes in
-            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        }
-    }
+    static var kernelRelease: String { systemName(\.release) ?? "unknown" }
 
-    /// The host's own name, as uname(2) has it.
-    static var name: String {
+    /// The host's own name, as `uname -n` prints it.
+    static var name: String { systemName(\.nodename) ?? "localhost" }
+
+    private static func systemName<Text>(_ field: KeyPath<utsname, Text>) -> String? {
         var name = utsname()
-        guard unsafe uname(&name) == 0 else { return "localhost" }
-        return unsafe withUnsafeBytes(of: name.nodename) { bytes in
+        guard unsafe uname(&name) == 0 else { return nil }
+        return unsafe withUnsafeBytes(of: name[keyPath: field]) { bytes in
             unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }
     }
@@ -65,6 +61,22 @@ enum Host {
             content += buffer[..<count]
         }
         return String(decoding: content, as: UTF8.self)
+    }
+
+    /// Writes a setting of the kernel, which is taken whole, in one call.
+    ///
+    /// - Returns: an errno, 0 for none.
+    static func writeSetting(_ path: String, _ text: String) -> Int32 {
+        let descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return errno }
+        defer { close(descriptor) }
+        let bytes = Array(text.utf8)
+        #if canImport(Glibc)
+        let count = unsafe Glibc.write(descriptor, bytes, bytes.count)
+        #else
+        let count = unsafe Musl.write(descriptor, bytes, bytes.count)
+        #endif
+        return count == bytes.count ? 0 : errno
     }
 
     /// Whether the path leads to anything.

@@ -38,40 +38,45 @@ package struct HostNetworkState: Equatable, Sendable {
 /// What it has made is known by its marks in the kernel alone, so that a process which was killed leaves nothing that the next one,
 /// or `ringway network cleanup`, doesn't find.
 package final class HostNetwork: Sendable {
-    private let claimed = Mutex<[IPRange]>([])
-    private let local = Mutex<Set<IPRange>>([])
+    private struct State {
+        var claimed: [IPRange] = []
+        /// Those that were the host's anyway.
+        var local: [IPRange] = []
+    }
+
+    private let state = Mutex(State())
 
     package init() {}
 
     /// The ranges claimed by this object, without those that were the host's anyway.
-    package var ranges: [IPRange] { claimed.withLock { $0 } }
+    package var ranges: [IPRange] { state.withLock { $0.claimed } }
 
     /// The ranges whose addresses can be bound, those that were the host's anyway included.
-    package var reachable: [IPRange] { ranges + local.withLock { Array($0) } }
+    package var reachable: [IPRange] { state.withLock { $0.claimed + $0.local } }
 
     /// Claims ranges, those that a former process has left included. Each range is by itself: one that can't be had harms no other.
     ///
     /// - Returns: why some are not had, and what is amiss with the guard.
     package func claim(_ ranges: [IPRange]) -> [HostNetworkFailure] {
-        claimed.withLock { claimed in
+        state.withLock { state in
             var failures: [HostNetworkFailure] = []
             do throws(HostNetworkFailure) {
                 var socket = try NetlinkSocket()
                 let (routes, loopback) = try Self.routes(&socket)
-                for range in ranges where !claimed.contains(range) {
+                for range in ranges where !state.claimed.contains(range) {
                     switch RangeVerdict(range, routes: routes) {
-                    case .local: _ = local.withLock { $0.insert(range) }
-                    case .ours: claimed.append(range)
+                    case .local: if !state.local.contains(range) { state.local.append(range) }
+                    case .ours: state.claimed.append(range)
                     case .conflict(let conflict): failures.append(.conflict(range, conflict))
                     case .free:
                         do throws(HostNetworkFailure) {
                             let change = HostRoute.change(range, isAdded: true, loopback: loopback)
                             try socket.ask(change, doing: "make \(range) local")
-                            claimed.append(range)
+                            state.claimed.append(range)
                         } catch { failures.append(error) }
                     }
                 }
-                if !claimed.isEmpty { try VIPGuard.put(claimed) }
+                if !state.claimed.isEmpty { try VIPGuard.put(state.claimed) }
             } catch { failures.append(error) }
             return failures
         }
@@ -79,7 +84,7 @@ package final class HostNetwork: Sendable {
 
     /// Gives up everything that is Ringway's on this host.
     package func release() -> [HostNetworkFailure] {
-        claimed.withLock { claimed in
+        state.withLock { state in
             var failures: [HostNetworkFailure] = []
             do throws(HostNetworkFailure) {
                 var socket = try NetlinkSocket()
@@ -91,7 +96,7 @@ package final class HostNetwork: Sendable {
                     } catch { failures.append(error) }
                 }
             } catch { failures.append(error) }
-            claimed = []
+            state.claimed = []
             if VIPGuard.isThere {
                 do throws(HostNetworkFailure) { try VIPGuard.remove() } catch { failures.append(error) }
             }

@@ -15,10 +15,7 @@ package final class ReservedPorts: Sendable {
     /// - Parameters:
     ///   - read: a small file's text; nil where it can't be read.
     ///   - write: writes a file in place, and answers an errno, 0 for none.
-    package init(
-        read: @escaping @Sendable (String) -> String? = SmallFile.read,
-        write: @escaping @Sendable (String, String) -> Int32 = SmallFile.write
-    ) {
+    package init(read: @escaping @Sendable (String) -> String?, write: @escaping @Sendable (String, String) -> Int32) {
         self.read = read
         self.write = write
     }

@@ -40,17 +40,24 @@ package struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertibl
 
     package var description: String {
         let (day, time) = (seconds.flooredQuotient(86_400), seconds - seconds.flooredQuotient(86_400) * 86_400)
-        // A year that is not too late, and then the right one.
-        var year = 1970 + day.flooredQuotient(day < 0 ? 365 : 366)
-        while Self.days(toYear: year + 1, month: 1, day: 1) <= day { year += 1 }
-        var month: Int64 = 1
-        while month < 12, Self.days(toYear: year, month: month + 1, day: 1) <= day { month += 1 }
+        let (year, month, date) = Self.civil(daysSince1970: day)
         func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        let date = "\(year)-\(two(month))-\(two(day - Self.days(toYear: year, month: month, day: 1) + 1))"
-        return "\(date)T\(two(time / 3600)):\(two(time / 60 % 60)):\(two(time % 60))Z"
+        return "\(year)-\(two(month))-\(two(date))T\(two(time / 3600)):\(two(time / 60 % 60)):\(two(time % 60))Z"
     }
 
     package static func < (left: Timestamp, right: Timestamp) -> Bool { left.seconds < right.seconds }
+
+    /// Howard Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
+    private static func civil(daysSince1970 days: Int64) -> (year: Int64, month: Int64, day: Int64) {
+        let shifted = days + 719_468
+        let era = shifted.flooredQuotient(146_097)
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shiftedMonth = (5 * dayOfYear + 2) / 153
+        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
+    }
 
     private static func isLeap(_ year: Int64) -> Bool { year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) }
 

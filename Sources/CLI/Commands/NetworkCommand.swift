@@ -1,5 +1,7 @@
+internal import Addressing
 internal import ArgumentParser
 internal import HostNetwork
+internal import ServiceModel
 
 /// `ringway network`: what of this host's network is Ringway's.
 struct NetworkCommand: ParsableCommand {
@@ -32,8 +34,8 @@ struct NetworkCommand: ParsableCommand {
         }
 
         static func json(_ state: HostNetworkState) -> String {
-            let ranges = state.ranges.map { "\"\($0)\"" }.joined(separator: ",")
-            return "{\"ranges\":[\(ranges)],\"guard\":\(state.hasGuard)}\n"
+            let ranges = JSONValue.array(state.ranges.map { .string($0.description) })
+            return JSONValue.object([("ranges", ranges), ("guard", .boolean(state.hasGuard))]).text + "\n"
         }
     }
 

@@ -1,4 +1,5 @@
 internal import Logging
+internal import ServiceModel
 
 /// Makes each log message one line, as text or JSON.
 struct LineLogHandler: LogHandler {
@@ -50,27 +51,9 @@ struct LogLine {
 
     /// RFC 3339, UTC, milliseconds.
     private var timestamp: String {
-        let milliseconds = microseconds / 1000
-        let (days, time) = (milliseconds / 86_400_000, milliseconds % 86_400_000)
-        let (year, month, day) = Self.civil(daysSince1970: days)
-        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        func three(_ value: Int64) -> String { value < 100 ? "0" + two(value) : "\(value)" }
-        let seconds = time / 1000
-        let clock = "\(two(seconds / 3600)):\(two(seconds / 60 % 60)):\(two(seconds % 60))"
-        return "\(year)-\(two(month))-\(two(day))T\(clock).\(three(time % 1000))Z"
-    }
-
-    /// Howard Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`; for days from 1970 on.
-    private static func civil(daysSince1970 days: Int64) -> (year: Int64, month: Int64, day: Int64) {
-        let shifted = days + 719_468
-        let era = shifted / 146_097
-        let dayOfEra = shifted % 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shiftedMonth = (5 * dayOfYear + 2) / 153
-        let day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
-        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day)
+        let milliseconds = microseconds / 1000 % 1000
+        let padding = milliseconds < 10 ? "00" : milliseconds < 100 ? "0" : ""
+        return "\(Timestamp(seconds: microseconds / 1_000_000).description.dropLast()).\(padding)\(milliseconds)Z"
     }
 
     private static func quotedIfNeeded(_ text: String) -> String {
@@ -83,22 +66,5 @@ struct LogLine {
         text.utf8.contains { $0 < 0x20 } ? String(json(text).dropFirst().dropLast()) : text
     }
 
-    /// A JSON string (RFC 8259, section 7).
-    static func json(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7f:
-                let hex = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
+    private static func json(_ text: String) -> String { jsonQuoted(text, escapesDelete: true) }
 }

@@ -23,7 +23,7 @@ struct ServiceAdmission {
         _ = registry.replaceAll(with: manifests.services, allocations: &allocations, at: now)
         givenAddresses = []
         for written in manifests.services where written.clusterIP.isEmpty {
-            let key = ServiceKey(namespace: written.metadata.namespace, name: written.metadata.name)
+            let key = written.metadata.serviceKey
             givenAddresses.formUnion(registry.services[key]?.service.clusterIPs ?? [])
         }
         var admitted = manifests

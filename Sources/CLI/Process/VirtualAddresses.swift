@@ -19,7 +19,8 @@ struct VirtualAddresses {
     let ranges: [IPRange]
     let nodePorts: ClosedRange<UInt16>
     private let network = HostNetwork()
-    private let reservedPorts = ReservedPorts()
+    private let reservedPorts = ReservedPorts(read: Host.readFile, write: Host.writeSetting)
+    private var areNodePortsReserved = false
     /// What was said already: said again only where it has changed.
     private var said: Set<String> = []
 
@@ -37,8 +38,10 @@ struct VirtualAddresses {
                 && snapshot.frontends.values.contains { $0.origin != .nodePort && range.contains($0.key.address.address) }
         }
         var failures = missing.isEmpty ? [] : network.claim(missing)
-        if snapshot.frontends.values.contains(where: { $0.origin == .nodePort }), let failure = reservedPorts.reserve(nodePorts) {
-            failures.append(failure)
+        if !areNodePortsReserved, snapshot.frontends.values.contains(where: { $0.origin == .nodePort }) {
+            let failure = reservedPorts.reserve(nodePorts)
+            areNodePortsReserved = failure == nil
+            if let failure { failures.append(failure) }
         }
         let made = network.ranges.filter(missing.contains).map { range in
             Journal.Entry(level: .info, message: "virtual addresses are this host's own", fields: ["range": "\(range)"])

@@ -90,8 +90,9 @@ struct ServicePlan: Equatable {
                 .warning, inputs.service.location,
                 "Service \(key) has no address to listen on: give it externalIPs, a clusterIP, a nodePort or status.loadBalancer.ingress")
         }
-        fillPools(service: service, inputs: inputs)
-        health = HealthPlan(check: service.settings.healthCheck, settings: service.settings, podNames: Self.podNames(service, inputs))
+        let (slices, source) = Self.slices(of: service, inputs)
+        fillPools(service: service, inputs: inputs, slices: slices, source: source)
+        health = HealthPlan(check: service.settings.healthCheck, settings: service.settings, podNames: Self.podNames(slices))
         noteIdlePools()
     }
 
@@ -105,12 +106,9 @@ struct ServicePlan: Equatable {
         return all.filter { seen.insert($0.0).inserted }.map { (address: $0.0, origin: $0.1) }
     }
 
-    private static func podNames(_ service: Service, _ inputs: ServiceInputs) -> [SocketAddress: String] {
+    private static func podNames(_ slices: [EndpointSlice]) -> [SocketAddress: String] {
         var names: [SocketAddress: String] = [:]
-        let given = inputs.slices.compactMap { object -> EndpointSlice? in
-            if case .endpointSlice(let slice) = object.body { slice } else { nil }
-        }
-        for slice in given + PodSlices(of: service, objects: inputs.pods).slices {
+        for slice in slices {
             for endpoint in slice.endpoints {
                 guard let pod = endpoint.pod else { continue }
                 for port in slice.ports.compactMap(\.port) { names[SocketAddress(endpoint.address, port)] = pod }
@@ -119,25 +117,25 @@ struct ServicePlan: Equatable {
         return names
     }
 
-    private mutating func fillPools(service: Service, inputs: ServiceInputs) {
+    /// The Service's endpoints as slices, and the kind of object that they come from.
+    private static func slices(of service: Service, _ inputs: ServiceInputs) -> (slices: [EndpointSlice], source: String) {
+        if !inputs.pods.isEmpty { return (PodSlices(of: service, objects: inputs.pods).slices, "Pod") }
+        if inputs.slices.isEmpty, let object = inputs.endpoints, case .endpoints(let endpoints) = object.body {
+            return (endpoints.mirrored(), "Endpoints")
+        }
+        let slices = inputs.slices.compactMap { object -> EndpointSlice? in
+            if case .endpointSlice(let slice) = object.body { slice } else { nil }
+        }
+        return (slices, "EndpointSlice")
+    }
+
+    private mutating func fillPools(service: Service, inputs: ServiceInputs, slices: [EndpointSlice], source: String) {
         guard !ports.isEmpty else { return }
         if let inline = service.inlineEndpoints {
             let pool = EndpointPool(
                 frontendFamilies: EndpointPool.bothFamilies, scopes: [.cluster, .local], endpoints: Set(inline).sorted())
             for index in ports.indices { ports[index].pools = [pool] }
             return
-        }
-        var slices = inputs.slices.compactMap { object -> EndpointSlice? in
-            if case .endpointSlice(let slice) = object.body { slice } else { nil }
-        }
-        var source = "EndpointSlice"
-        if slices.isEmpty, let object = inputs.endpoints, case .endpoints(let endpoints) = object.body {
-            slices = endpoints.mirrored()
-            source = "Endpoints"
-        }
-        if !inputs.pods.isEmpty {
-            slices = PodSlices(of: service, objects: inputs.pods).slices
-            source = "Pod"
         }
         if inputs.slices.isEmpty, inputs.endpoints == nil, inputs.pods.isEmpty {
             let selected = service.selector?.isEmpty == false ? ", no Pod that its selector matches" : ""

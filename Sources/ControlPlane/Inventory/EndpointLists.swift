@@ -29,7 +29,7 @@ struct EndpointLists {
         var inline: Set<ServiceKey> = []
         for object in objects {
             guard case .service(let service) = object.body, service.type != .externalName else { continue }
-            let key = ServiceKey(namespace: object.metadata.namespace, name: object.metadata.name)
+            let key = object.metadata.serviceKey
             lists[key] = List(
                 metadata: object.metadata, endpoints: Set(service.inlineEndpoints ?? []), isGiven: service.inlineEndpoints != nil)
             if service.inlineEndpoints != nil { inline.insert(key) }
@@ -44,7 +44,7 @@ struct EndpointLists {
         }
         for object in objects {
             guard case .endpoints(let endpoints) = object.body else { continue }
-            let key = ServiceKey(namespace: object.metadata.namespace, name: object.metadata.name)
+            let key = object.metadata.serviceKey
             if lists[key]?.isGiven == true { continue }
             lists[key] = List(metadata: object.metadata, isGiven: true)
             for slice in endpoints.mirrored() { lists[key]?.add(slice) }

@@ -55,14 +55,14 @@ package struct Inventory: Sendable {
     private func document(_ object: KubernetesObject) -> JSONValue? {
         guard case .service(let service) = object.body else { return nil }
         var metadata = object.metadata
-        let key = ServiceKey(namespace: metadata.namespace, name: metadata.name)
+        let key = metadata.serviceKey
         metadata.creationTimestamp = age(of: key, metadata).map(Timestamp.init(seconds:))
         return ServiceManifest(metadata, service, location: object.location).json
     }
 
     private func service(_ object: KubernetesObject) -> ResourceTable.Row? {
         guard case .service(let service) = object.body else { return nil }
-        let key = ServiceKey(namespace: object.metadata.namespace, name: object.metadata.name)
+        let key = object.metadata.serviceKey
         return ResourceTable.Row(
             namespace: key.namespace, name: key.name, fixed: [key.name] + service.columns, created: age(of: key, object.metadata))
     }

@@ -77,7 +77,7 @@ extension ServiceRegistry {
 }
 
 extension ServiceManifest {
-    var serviceKey: ServiceKey { ServiceKey(namespace: metadata.namespace, name: metadata.name) }
+    var serviceKey: ServiceKey { metadata.serviceKey }
 
     /// It names an address or a port to be given.
     fileprivate var asksForNumbers: Bool {

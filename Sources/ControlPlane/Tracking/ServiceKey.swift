@@ -1,3 +1,5 @@
+package import ServiceModel
+
 /// Namespace and name of a Service.
 package struct ServiceKey: Hashable, Sendable, Comparable, CustomStringConvertible {
     package let namespace: String
@@ -14,4 +16,9 @@ package struct ServiceKey: Hashable, Sendable, Comparable, CustomStringConvertib
     package static func < (left: ServiceKey, right: ServiceKey) -> Bool {
         (left.namespace, left.name) < (right.namespace, right.name)
     }
+}
+
+extension ObjectMetadata {
+    /// The Service of the object's own name.
+    package var serviceKey: ServiceKey { ServiceKey(namespace: namespace, name: name) }
 }

@@ -44,7 +44,7 @@ struct ServiceTracker {
             }
             seen[object.key] = object.location
             if case .service = object.body {
-                next[ServiceKey(namespace: object.metadata.namespace, name: object.metadata.name)] = ServiceInputs(service: object)
+                next[object.metadata.serviceKey] = ServiceInputs(service: object)
             } else {
                 dependents.append(object)
             }
@@ -56,7 +56,7 @@ struct ServiceTracker {
                 continue
             case .endpoints:
                 // Endpoints of no Service are common in a real cluster (leader election once used them): no notice.
-                next[ServiceKey(namespace: object.metadata.namespace, name: object.metadata.name)]?.endpoints = object
+                next[object.metadata.serviceKey]?.endpoints = object
             case .endpointSlice(let slice):
                 // The controllers label the slices of headless Services; the Kubernetes proxy does not watch them.
                 guard let serviceName = slice.serviceName, object.metadata.labels["service.kubernetes.io/headless"] == nil else { continue }

@@ -54,12 +54,14 @@ package struct ManifestLoader: Sendable {
     private let limits: ManifestLimits
     private let reader: ManifestReader
     private let strictness: Strictness
+    private let judgesServices: Bool
     private var cache: [String: Cached] = [:]
     private var streams: [String: LoadedFile] = [:]
 
-    package init(limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway) {
+    package init(limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway, judgesServices: Bool = true) {
         self.limits = limits
         self.strictness = strictness
+        self.judgesServices = judgesServices
         reader = ManifestReader(limits: limits)
     }
 
@@ -178,7 +180,8 @@ package struct ManifestLoader: Sendable {
         let text = reader.read(bytes, file: path)
         // An empty file is more often one that is being written than one that means nothing.
         return LoadedFile(
-            path: path, objects: text.documents.flatMap { ObjectDecoder.decode($0, strictness: strictness) },
+            path: path,
+            objects: text.documents.flatMap { ObjectDecoder.decode($0, strictness: strictness, judgesServices: judgesServices) },
             diagnostics: text.diagnostics,
             unreadableDocuments: text.isEmpty ? 1 : text.unreadableDocuments)
     }

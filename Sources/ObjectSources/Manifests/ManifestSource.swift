@@ -20,7 +20,7 @@ package final class ManifestSource: Sendable {
     private let continuation: AsyncStream<ContinuousClock.Instant>.Continuation
 
     /// Roots are files, directories, or `-` for standard input. With `isWatching` false nothing is followed: for a single check.
-    /// `judgesServices` and `holdsLosses` are the store's.
+    /// `judgesServices` is the decoder's, `holdsLosses` the store's.
     package init(
         roots: [String], limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway, judgesServices: Bool = true,
         isWatching: Bool = true, holdsLosses: Bool = true
@@ -28,8 +28,8 @@ package final class ManifestSource: Sendable {
         self.roots = roots
         contents = Mutex(
             Contents(
-                loader: ManifestLoader(limits: limits, strictness: strictness),
-                store: ManifestStore(holdsLosses: holdsLosses, judgesServices: judgesServices)))
+                loader: ManifestLoader(limits: limits, strictness: strictness, judgesServices: judgesServices),
+                store: ManifestStore(holdsLosses: holdsLosses)))
         let (stream, continuation) = AsyncStream<ContinuousClock.Instant>.makeStream(bufferingPolicy: .bufferingOldest(1))
         changes = stream
         self.continuation = continuation

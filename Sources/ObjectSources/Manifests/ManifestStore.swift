@@ -43,19 +43,15 @@ package struct ManifestStore: Sendable {
 
     private var held: [ObjectKey: Held] = [:]
     private let holdsLosses: Bool
-    private let judgesServices: Bool
 
-    /// - Parameters:
-    ///   - holdsLosses: whether a root that loses everything at once is held back.
-    ///   - judgesServices: with false whatever Service can be decoded is taken: a registry will judge it, and keep its last good version.
-    package init(holdsLosses: Bool = true, judgesServices: Bool = true) {
+    /// - Parameter holdsLosses: whether a root that loses everything at once is held back.
+    package init(holdsLosses: Bool = true) {
         self.holdsLosses = holdsLosses
-        self.judgesServices = judgesServices
     }
 
     /// Takes the result of a load and gives the new state.
     package mutating func apply(_ roots: [LoadedRoot]) -> ManifestState {
-        var merge = Merge(previous: held, judgesServices: judgesServices)
+        var merge = Merge(previous: held)
         for (root, file) in Self.filesInPathOrder(roots) { merge.add(file, of: root) }
         for root in roots where root.files == nil { merge.keepAll { $0.root == root.root } }
         merge.addKept()
@@ -90,18 +86,15 @@ package struct ManifestStore: Sendable {
         private(set) var diagnostics: [Diagnostic] = []
         private(set) var rejectedObjects = 0
 
-        private let judgesServices: Bool
-
-        init(previous: [ObjectKey: Held], judgesServices: Bool) {
+        init(previous: [ObjectKey: Held]) {
             self.previous = previous
-            self.judgesServices = judgesServices
         }
 
         mutating func add(_ file: LoadedFile, of root: String) {
             var found = file.diagnostics
             rejectedObjects += file.unreadableDocuments
             var isUnknownPart = file.unreadableDocuments > 0
-            for decoded in judgesServices ? file.objects : file.objects.map(\.unjudged) {
+            for decoded in file.objects {
                 found += decoded.diagnostics
                 let new = decoded.object.map { Held(object: $0, manifest: decoded.manifest, root: root, file: file.path) }
                 guard let key = decoded.key else {

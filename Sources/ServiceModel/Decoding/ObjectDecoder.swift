@@ -21,13 +21,6 @@ package struct DecodedObject: Hashable, Sendable {
         self.location = location
     }
 
-    /// The same before anything was judged that a `ServiceRegistry` will judge: a Service that could be decoded has no findings yet. One
-    /// without a name has no identity to be judged under.
-    package var unjudged: DecodedObject {
-        guard let manifest, key != nil else { return self }
-        return DecodedObject(key: key, object: manifest.object, manifest: manifest, diagnostics: [], location: location)
-    }
-
     /// It has at least one error and must not be used.
     package var isRejected: Bool { diagnostics.contains { $0.severity == .error } }
 }
@@ -42,11 +35,17 @@ package enum ObjectDecoder {
         decode(document, strictness: .ringway)
     }
 
-    package static func decode(_ document: DocumentNode, strictness: Strictness) -> [DecodedObject] {
-        decode(document, listKind: nil, strictness: strictness)
+    /// - Parameter judgesServices: with false a Service that could be decoded has no findings: a `ServiceRegistry` will judge it.
+    package static func decode(_ document: DocumentNode, strictness: Strictness, judgesServices: Bool = true) -> [DecodedObject] {
+        decode(document, listKind: nil, Rules(strictness: strictness, judgesServices: judgesServices))
     }
 
-    private static func decode(_ document: DocumentNode, listKind: KnownKind?, strictness: Strictness) -> [DecodedObject] {
+    private struct Rules {
+        let strictness: Strictness
+        let judgesServices: Bool
+    }
+
+    private static func decode(_ document: DocumentNode, listKind: KnownKind?, _ rules: Rules) -> [DecodedObject] {
         guard !document.isNull else { return [] }
         guard case .mapping = document.content else {
             return [refused(document, "an object with apiVersion and kind is expected here, not \(article(document.jsonTypeName))")]
@@ -59,12 +58,12 @@ package enum ObjectDecoder {
             return [DecodedObject(key: nil, object: nil, diagnostics: [warning], location: document.location)]
         case .refused(let message, let location): return [refused(document, message, at: location)]
         }
-        guard kind.isList else { return [decodeObject(document, kind: kind, strictness: strictness)] }
+        guard kind.isList else { return [decodeObject(document, kind: kind, rules)] }
         guard listKind == nil else { return [refused(document, "a \(kind.name) inside a list is not read; list its items directly")] }
-        return decodeList(document, kind: kind, strictness: strictness)
+        return decodeList(document, kind: kind, rules)
     }
 
-    private static func decodeList(_ document: DocumentNode, kind: KnownKind, strictness: Strictness) -> [DecodedObject] {
+    private static func decodeList(_ document: DocumentNode, kind: KnownKind, _ rules: Rules) -> [DecodedObject] {
         var pass = StrictPass(findings: Findings(subject: Subject(kind: kind.name, location: document.location)))
         pass.check(document, against: .list)
         var decoded: [DecodedObject] = []
@@ -73,12 +72,12 @@ package enum ObjectDecoder {
                 DecodedObject(key: nil, object: nil, diagnostics: pass.findings.diagnostics, location: document.location))
         }
         if case .sequence(let items)? = document["items"]?.content {
-            for item in items { decoded += decode(item, listKind: kind, strictness: strictness) }
+            for item in items { decoded += decode(item, listKind: kind, rules) }
         }
         return decoded
     }
 
-    private static func decodeObject(_ document: DocumentNode, kind: KnownKind, strictness: Strictness) -> DecodedObject {
+    private static func decodeObject(_ document: DocumentNode, kind: KnownKind, _ rules: Rules) -> DecodedObject {
         let root = Field(path: .root, node: document, parentLocation: document.location)
         let metadataField = root.child("metadata")
         let name = metadataField.child("name").string ?? ""
@@ -87,17 +86,21 @@ package enum ObjectDecoder {
                 ? nil : ObjectKey(kind: objectKind, namespace: MetadataReading.namespace(of: metadataField), name: name)
         }
         let subject = Subject(kind: kind.name, group: kind.group, name: name, key: key, location: document.location)
-        var pass = StrictPass(findings: Findings(subject: subject, strictness: strictness))
+        var pass = StrictPass(findings: Findings(subject: subject, strictness: rules.strictness))
         pass.check(document, against: kind.shape)
         var findings = pass.findings
         let isDecoded = !findings.hasErrors
-        var metadataFindings = Findings(subject: subject, strictness: strictness)
+        var metadataFindings = Findings(subject: subject, strictness: rules.strictness)
         metadataFindings.reported = findings.reported
         let metadata = MetadataReading(nameRule: kind == .service ? .label : .subdomain, isService: kind == .service)
             .read(metadataField, suggestedPaths: pass.suggestedPaths, into: &metadataFindings)
         if kind == .service {
-            let manifest = ServiceReading(document: root, metadata: metadata, subject: subject, strictness: strictness)
+            let manifest = ServiceReading(document: root, metadata: metadata, subject: subject, strictness: rules.strictness)
                 .read(metadataFindings: metadataFindings.all)
+            // One without a name has no identity to be judged under later.
+            if isDecoded, key != nil, !rules.judgesServices {
+                return DecodedObject(key: key, object: manifest.object, manifest: manifest, diagnostics: [], location: document.location)
+            }
             let object = manifest.judgedAlone(findings: &findings)
             return DecodedObject(
                 key: key, object: object, manifest: isDecoded ? manifest : nil, diagnostics: findings.diagnostics,

@@ -10,7 +10,7 @@ extension JSONValue {
         }
         return switch self {
         case .array(let values): block(values.map { $0.pretty(deeper) }, "[", "]")
-        case .object(let fields): block(fields.map { "\(JSONValue.string($0.0).text): \($0.1.pretty(deeper))" }, "{", "}")
+        case .object(let fields): block(fields.map { "\(jsonQuoted($0.0)): \($0.1.pretty(deeper))" }, "{", "}")
         default: text
         }
     }
@@ -45,6 +45,6 @@ extension JSONValue {
             text.utf8.first.map(isLetter) == true
             && text.utf8.allSatisfy { isLetter($0) || (0x30...0x39).contains($0) || "-_./".utf8.contains($0) }
             && PlainScalar.kind(of: text) == .string
-        return isPlain ? text : JSONValue.string(text).text
+        return isPlain ? text : jsonQuoted(text)
     }
 }

@@ -126,28 +126,6 @@ package struct Findings: Sendable {
     }
 }
 
-/// The text between double quotes as Go's `%q` writes it.
-func goQuoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "\"": result += "\\\""
-        case "\\": result += "\\\\"
-        case "\n": result += "\\n"
-        case "\r": result += "\\r"
-        case "\t": result += "\\t"
-        default:
-            if scalar.value < 0x20 || scalar.value == 0x7f {
-                let hex = String(scalar.value, radix: 16)
-                result += "\\x" + (hex.utf8.count < 2 ? "0" : "") + hex
-            } else {
-                result.unicodeScalars.append(scalar)
-            }
-        }
-    }
-    return result + "\""
-}
-
 /// A list of strings as compact JSON, the way a field error shows a whole list.
 func jsonList(_ strings: [String]) -> String {
     "[" + strings.map(goQuoted).joined(separator: ",") + "]"
