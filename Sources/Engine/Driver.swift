@@ -69,6 +69,9 @@ package protocol Driver: AnyObject {
     /// Takes one connection from a listener's queue, on which no accept may be pending; error EAGAIN when it is empty.
     func acceptQueued(_ listener: SocketID) -> Opened
 
+    /// The number of an open socket, for those who tell the kernel of it; nil when it is gone, or no socket of the kernel.
+    func descriptor(of socket: SocketID) -> Int32?
+
     /// Opens a UDP socket that hears what comes for an address, shared between workers (SO_REUSEPORT). On a wildcard address it tells
     /// which of the host's addresses was asked.
     func openDatagramListener(_ address: SocketAddress) -> Opened

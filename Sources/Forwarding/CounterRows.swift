@@ -2,16 +2,18 @@ import Addressing
 import Engine
 import Routing
 
-/// Which row of the workers' counters belongs to which Service port and endpoint. Rows are kept as long as they are named by
-/// a snapshot or count an open connection, and are the same on every worker.
+/// Which row of the workers' counters belongs to which Service port and endpoint. Rows are kept as long as a group that is served names
+/// them, or they count an open connection, and are the same on every worker. A change costs what it changes.
 struct CounterRows {
     private struct EndpointRow {
         let number: Int
-        /// The assignment that named it last.
-        var round: Int
-        var weight: UInt16
+        /// Groups that name it.
+        var uses = 0
+        var weight: UInt16 = 0
         /// What its probe found where it is down.
         var probeFailure: String?
+
+        init(number: Int) { self.number = number }
 
         /// Why the endpoint is not well.
         func reason(_ health: EndpointHealth) -> String? {
@@ -25,7 +27,7 @@ struct CounterRows {
 
     private struct ServiceRow {
         let number: Int
-        var round: Int
+        var uses = 0
         /// What it was last served with.
         var settings = EndpointGroup.Settings()
         var endpoints: [SocketAddress: EndpointRow] = [:]
@@ -33,110 +35,171 @@ struct CounterRows {
         var failuresOfFormer: UInt64 = 0
         var ejectionsOfFormer: UInt64 = 0
         /// Endpoints that found no row of their own.
-        var uncounted: Set<SocketAddress> = []
+        var uncounted = 0
+
+        init(number: Int) { self.number = number }
     }
 
     /// Whom a row belongs to; without an endpoint it is the Service port's own.
-    private struct Owner {
+    private struct Owner: Hashable {
         let service: ServicePortName
         let endpoint: SocketAddress?
     }
 
+    /// The rows of a group's Service port and endpoints.
+    struct Numbers {
+        let service: Int
+        let endpoints: [Int]
+    }
+
+    private struct Served {
+        /// Held, so that no other group gets its identity.
+        let group: EndpointGroup
+        let numbers: Numbers
+        var uses = 1
+    }
+
+    private let tables: [CounterTable]
+    private let health: HealthTable
+    private var groups: [ObjectIdentifier: Served] = [:]
     private var services: [ServicePortName: ServiceRow] = [:]
-    /// Raised by each assignment: a row that does not have its number is not in the snapshot.
-    private var round = 0
+    /// Rows that no group names: they become free when they count no open connection.
+    private var leaving: Set<Owner> = []
     private var free: [Int] = []
-    private var next = Column.firstFreeRow
+    /// Whom each row belongs to, or belonged to last.
+    private var owners: [Owner?] = Array(repeating: nil, count: Column.firstFreeRow)
     /// What rows had counted before they were given to their present owner: a worker's cells can't be cleared from here.
     private var bases: [Int: [UInt64]] = [:]
-    private var tables: [CounterTable] = []
-    /// Whom each row belongs to, or belonged to last.
-    private var owners: [Int: Owner] = [:]
 
-    /// Starts a new assignment: rows that nobody asks for again and that count no open connection become free at the next one.
+    init(tables: [CounterTable], health: HealthTable) {
+        self.tables = tables
+        self.health = health
+    }
+
+    /// Whether rows wait to become free.
+    var hasLeaving: Bool { !leaving.isEmpty }
+
+    /// Makes the rows free that nobody named when this was called last time, and that count no open connection: the workers have
+    /// acknowledged since then that they are not used.
     ///
     /// - Parameter beforeReuse: called when it is known which rows become free, and before another is given one of them: the last moment
     ///   to ask whose they are.
-    mutating func begin(_ tables: [CounterTable], beforeReuse: (CounterRows) -> Void = { _ in }) {
-        self.tables = tables
-        func isUnused(_ number: Int, _ round: Int) -> Bool {
-            round != self.round && sum(number, Column.connectionsActive) == 0
+    mutating func reclaim(beforeReuse: (CounterRows) -> Void = { _ in }) {
+        let unused = leaving.filter { owner in
+            guard let service = services[owner.service] else { return true }
+            let row = owner.endpoint.map { service.endpoints[$0]?.number } ?? service.number
+            return row.map { sum($0, Column.connectionsActive) == 0 } ?? true
         }
-        var unused: [Owner] = []
-        for (service, row) in services {
-            for (endpoint, row) in row.endpoints where isUnused(row.number, row.round) {
-                unused.append(Owner(service: service, endpoint: endpoint))
-            }
-            if isUnused(row.number, row.round) { unused.append(Owner(service: service, endpoint: nil)) }
-        }
+        guard !unused.isEmpty else { return }
         beforeReuse(self)
-        for owner in unused { release(owner) }
-        round += 1
+        // Endpoints come before their Service, whose row stays while one of theirs does.
+        for owner in unused where owner.endpoint != nil { release(owner) }
+        for owner in unused where owner.endpoint == nil { release(owner) }
     }
 
-    /// Endpoints come before their Service, whose row stays while one of theirs does.
     private mutating func release(_ owner: Owner) {
-        guard let service = services[owner.service] else { return }
+        guard let service = services[owner.service] else {
+            leaving.remove(owner)
+            return
+        }
         guard let endpoint = owner.endpoint else {
             guard service.endpoints.isEmpty else { return }
+            leaving.remove(owner)
             free.append(service.number)
             services[owner.service] = nil
             return
         }
+        leaving.remove(owner)
         guard let row = service.endpoints[endpoint]?.number else { return }
         let (failures, ejections) = (count(row, Column.connectFailures), count(row, Column.ejections))
         services[owner.service]?.failuresOfFormer &+= failures
         services[owner.service]?.ejectionsOfFormer &+= ejections
         services[owner.service]?.endpoints[endpoint] = nil
+        health.reset(row)
         free.append(row)
     }
 
     /// Whose row it is; nil for the one that is shared for want of others.
-    func service(of row: UInt32) -> ServicePortName? { owners[Int(row)]?.service }
-    func endpoint(of row: UInt32) -> SocketAddress? { owners[Int(row)]?.endpoint }
+    func service(of row: UInt32) -> ServicePortName? { owner(of: row)?.service }
+    func endpoint(of row: UInt32) -> SocketAddress? { owner(of: row)?.endpoint }
 
-    /// The rows of a group's Service port and endpoints.
-    mutating func assign(_ group: EndpointGroup, _ health: HealthTable) -> (service: Int, endpoints: [Int]) {
-        guard var service = services.removeValue(forKey: group.service) ?? newService(group.service, health) else {
-            return (Column.overflowRow, [Int](repeating: Column.overflowRow, count: group.endpoints.count))
+    private func owner(of row: UInt32) -> Owner? { row < UInt32(owners.count) ? owners[Int(row)] : nil }
+
+    /// The rows of a group that is served once more from now on.
+    mutating func take(_ group: EndpointGroup) -> Numbers {
+        if let served = groups[ObjectIdentifier(group)] {
+            groups[ObjectIdentifier(group)]?.uses += 1
+            return served.numbers
         }
-        if service.round != round { service.uncounted = [] }
-        service.round = round
-        service.settings = group.settings
-        let numbers = group.endpoints.map { endpoint in
-            let known = service.endpoints[endpoint.address]
-            guard let number = known?.number ?? newRow(Owner(service: group.service, endpoint: endpoint.address), health) else {
-                service.uncounted.insert(endpoint.address)
-                return Column.overflowRow
-            }
-            service.endpoints[endpoint.address] = EndpointRow(
-                number: number, round: round, weight: endpoint.weight, probeFailure: known?.probeFailure)
-            // Nothing would bring it back any more.
-            if group.settings.ejectAfter == 0 { health.update(number) { $0.forgive() } }
-            return number
-        }
-        services[group.service] = service
-        return (service.number, numbers)
+        let numbers = assign(group)
+        groups[ObjectIdentifier(group)] = Served(group: group, numbers: numbers)
+        return numbers
     }
 
-    private mutating func newService(_ name: ServicePortName, _ health: HealthTable) -> ServiceRow? {
-        newRow(Owner(service: name, endpoint: nil), health).map { ServiceRow(number: $0, round: round) }
+    /// A group is served once less.
+    mutating func leave(_ group: EndpointGroup) {
+        guard let served = groups[ObjectIdentifier(group)] else { return }
+        guard served.uses == 1 else {
+            groups[ObjectIdentifier(group)]?.uses -= 1
+            return
+        }
+        groups[ObjectIdentifier(group)] = nil
+        // Taken out while it is changed, or all of its endpoints would be copied.
+        guard served.numbers.service != Column.overflowRow, var service = services.removeValue(forKey: group.service) else { return }
+        service.uses -= 1
+        if service.uses == 0 { leaving.insert(Owner(service: group.service, endpoint: nil)) }
+        for (endpoint, number) in zip(group.endpoints, served.numbers.endpoints) {
+            guard number != Column.overflowRow else {
+                service.uncounted -= 1
+                continue
+            }
+            service.endpoints[endpoint.address]?.uses -= 1
+            if service.endpoints[endpoint.address]?.uses == 0 { leaving.insert(Owner(service: group.service, endpoint: endpoint.address)) }
+        }
+        services[group.service] = service
+    }
+
+    private mutating func assign(_ group: EndpointGroup) -> Numbers {
+        let owner = Owner(service: group.service, endpoint: nil)
+        guard var service = services.removeValue(forKey: group.service) ?? newRow(owner).map({ ServiceRow(number: $0) }) else {
+            return Numbers(
+                service: Column.overflowRow, endpoints: [Int](repeating: Column.overflowRow, count: group.endpoints.count))
+        }
+        service.uses += 1
+        service.settings = group.settings
+        leaving.remove(owner)
+        let numbers = group.endpoints.map { endpoint in
+            let owner = Owner(service: group.service, endpoint: endpoint.address)
+            guard var row = service.endpoints[endpoint.address] ?? newRow(owner).map({ EndpointRow(number: $0) }) else {
+                service.uncounted += 1
+                return Column.overflowRow
+            }
+            row.uses += 1
+            row.weight = endpoint.weight
+            service.endpoints[endpoint.address] = row
+            leaving.remove(owner)
+            // Nothing would bring it back any more.
+            if group.settings.ejectAfter == 0 { health.update(row.number) { $0.forgive() } }
+            return row.number
+        }
+        services[group.service] = service
+        return Numbers(service: service.number, endpoints: numbers)
     }
 
     /// Nil where there is none left.
-    private mutating func newRow(_ owner: Owner, _ health: HealthTable) -> Int? {
+    private mutating func newRow(_ owner: Owner) -> Int? {
         let number: Int
         if let reused = free.popLast() {
             number = reused
-        } else if next < Limits.counterRowsMax {
-            number = next
-            next += 1
+            owners[number] = owner
+            health.reset(number)
+            bases[number] = (0..<Column.count).map { sum(number, $0) }
+        } else if owners.count < Limits.counterRowsMax {
+            number = owners.count
+            owners.append(owner)
         } else {
             return nil
         }
-        owners[number] = owner
-        health.reset(number)
-        bases[number] = (0..<Column.count).map { sum(number, $0) }
         return number
     }
 
@@ -151,17 +214,17 @@ struct CounterRows {
     }
 
     /// What a probe has found: nil for a well one, else what is wrong. Nothing where the endpoint has no row of its own.
-    mutating func probed(_ endpoint: EndpointKey, _ failure: String?, _ health: HealthTable) {
+    mutating func probed(_ endpoint: EndpointKey, _ failure: String?) {
         guard let row = services[endpoint.service]?.endpoints[endpoint.endpoint]?.number else { return }
         services[endpoint.service]?.endpoints[endpoint.endpoint]?.probeFailure = failure
         health.update(row) { $0.isDown = failure != nil }
     }
 
-    /// How every endpoint of the snapshot is.
-    func endpointReports(_ health: HealthTable) -> [EndpointReport] {
+    /// How every endpoint that is served is.
+    func endpointReports() -> [EndpointReport] {
         services.flatMap { name, service in
             service.endpoints.compactMap { address, row in
-                guard row.round == round else { return nil }
+                guard row.uses > 0 else { return nil }
                 let health = health[row.number]
                 return EndpointReport(
                     EndpointKey(service: name, endpoint: address), weight: row.weight, state: health.reported, reason: row.reason(health))
@@ -173,7 +236,7 @@ struct CounterRows {
     var names: [ServicePortName] { Array(services.keys) }
 
     /// What a Service port has counted, in few bytes; nil where it has no row.
-    func reading(of name: ServicePortName, _ health: HealthTable) -> ServiceReading? {
+    func reading(of name: ServicePortName) -> ServiceReading? {
         guard let service = services[name] else { return nil }
         var reading = ServiceReading(service: name, counters: (0..<Column.count).map { count(service.number, $0) })
         reading.connectFailures = service.failuresOfFormer
@@ -181,15 +244,15 @@ struct CounterRows {
         for row in service.endpoints.values {
             reading.connectFailures &+= count(row.number, Column.connectFailures)
             reading.ejections &+= count(row.number, Column.ejections)
-            guard row.round == round else { continue }
+            guard row.uses > 0 else { continue }
             reading.endpoints[health[row.number].stated, default: 0] += 1
         }
-        if service.round == round, !service.uncounted.isEmpty { reading.endpoints[.active, default: 0] += service.uncounted.count }
+        if service.uncounted > 0 { reading.endpoints[.active, default: 0] += service.uncounted }
         return reading
     }
 
     /// A reading of every Service port, sorted by name.
-    func statistics(_ health: HealthTable) -> [DataPlaneStatistics.Service] {
+    func statistics() -> [DataPlaneStatistics.Service] {
         let now = EndpointHealth.ticks(HostLimits.monotonicNanoseconds())
         return services.sorted { $0.key < $1.key }.map { name, service in
             var reading = DataPlaneStatistics.Service()
@@ -216,18 +279,18 @@ struct CounterRows {
                 let closed = count(service.number, Column.closed + Int(reason.rawValue))
                 if closed > 0 { reading.closed[reason.name] = closed }
             }
-            reading.endpoints = service.endpoints.map { statistics(of: $0, $1, health, now) }.sorted { $0.address < $1.address }
+            reading.endpoints = service.endpoints.map { statistics(of: $0, $1, now) }.sorted { $0.address < $1.address }
             return reading
         }
     }
 
     private func statistics(
-        of address: SocketAddress, _ row: EndpointRow, _ health: HealthTable, _ now: UInt64
+        of address: SocketAddress, _ row: EndpointRow, _ now: UInt64
     ) -> DataPlaneStatistics.Endpoint {
         var reading = DataPlaneStatistics.Endpoint()
         reading.address = address.description
         reading.weight = UInt64(row.weight)
-        if row.round == round {
+        if row.uses > 0 {
             reading.describe(health[row.number], now)
             reading.because = row.reason(health[row.number])
         } else {

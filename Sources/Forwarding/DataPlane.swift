@@ -12,32 +12,23 @@ package final class DataPlane: Sendable {
     package let engine: EngineReport
     private let workers: [WorkerHandle]
     private let health = HealthTable()
-    private let state = Mutex(State())
+    private let state: Mutex<State>
+    private let sharing: SharedListeners
     private let room: ConnectionRoom
     private let connectionsMax: Int?
 
     /// What the workers serve, as far as they have acknowledged it.
     fileprivate struct State {
-        /// The same number on TCP and UDP is two ports.
-        struct Port: Hashable {
-            let number: PortNumber
-            let transport: TransportProtocol
-
-            init(_ key: FrontendKey) {
-                number = key.address.port
-                transport = key.transport
-            }
-        }
-
         var generation: UInt64 = 0
+        /// Of the snapshot that was applied last; those without endpoints and those that failed among them.
+        var frontends: [FrontendKey: Frontend] = [:]
         var served: [FrontendKey: ServedFrontend] = [:]
-        var reports: [ListenerReport] = []
-        var origins: [FrontendKey: Frontend.Origin] = [:]
-        var rows = CounterRows()
+        /// Why frontends could not be opened.
+        var failures: [FrontendKey: String] = [:]
+        var rows: CounterRows
+        var sockets = ListenerSockets()
         /// Closed connections that were taken from the workers, and not yet written down.
         var closed: [ClosedConnection] = []
-        /// Ports of the frontends closed by the last snapshot: their listeners may still be emptying their queues.
-        var portsClosed: Set<Port> = []
         var isDraining = false
     }
 
@@ -54,6 +45,8 @@ package final class DataPlane: Sendable {
         let sessions: @Sendable () -> Int = { room.sessionsOfWorker }
         self.room = room
         connectionsMax = settings.connectionsMax
+        let ownMax = settings.listenersMax ?? min(Limits.ownListenersMax, HostLimits.openFiles() / (8 * settings.workers))
+        sharing = SharedListeners(ownMax: max(1, ownMax))
         do throws(DataPlaneError) {
             workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit, sessionsMax: sessions)
         } catch {
@@ -64,59 +57,66 @@ package final class DataPlane: Sendable {
             workers = try WorkerHandle.start(name, settings: settings, health: health, connectionsMax: limit, sessionsMax: sessions)
         }
         engine = EngineReport(name: name.rawValue, reason: reason)
+        state = Mutex(State(rows: CounterRows(tables: workers.map(\.counters), health: health)))
     }
 
     /// What the limit of open files comes to now.
     package var descriptorBudget: DescriptorBudget { room.budget }
 
     /// Makes the workers serve `snapshot` and nothing else; returns when every worker has acknowledged it. Connections that
-    /// exist are not touched. Frontends that could not be opened before are tried again. Calls must not overlap: one caller, in
-    /// order of generation.
+    /// exist are not touched. Frontends that could not be opened before are tried again. Costs what the snapshot has touched, where it
+    /// follows the one before. Calls must not overlap: one caller, in order of generation.
     ///
-    /// - Returns: one report for each frontend of the snapshot, sorted by key.
-    package func apply(_ snapshot: RoutingSnapshot) async -> [ListenerReport] {
+    /// - Returns: what became of the frontends that were touched.
+    package func apply(_ snapshot: RoutingSnapshot) async -> ListenerChanges {
         var failures: [FrontendKey: Int32] = [:]
-        let delta = state.withLock { state in state.delta(to: snapshot, workers: workers, health) }
+        let delta = state.withLock { state in state.delta(to: snapshot, workers: workers, sharing) }
         var open: [ServedFrontend] = []
         for served in delta.open {
             // A port that we have, had until now, or are closing may be ours still: the probe would meet our own listener.
-            let isOurs = delta.portsOfOurs.contains(State.Port(served.frontend.key))
-            let failure = isOurs ? 0 : HostLimits.probeBind(served.frontend.key.address, served.frontend.key.transport)
-            if failure == 0 { open.append(served) } else { failures[served.frontend.key] = failure }
+            let key = served.frontend.key
+            let failure = delta.portsOfOurs.contains(ListenerPort(key)) ? 0 : HostLimits.probeBind(key.address, key.transport)
+            if failure == 0 { open.append(served) } else { failures[key] = failure }
         }
         // Counted before they are open: a worker that has one to accept on has the room for connections that is left beside it.
         let opened = open
-        let (listeners, servesDatagrams) = state.withLock { state in
-            let keys = state.served.keys + opened.map(\.frontend.key)
-            return (keys.count, keys.contains { $0.transport == .udp })
+        state.withLock { $0.sockets.add(opened) }
+        publishRoom()
+        sharing.stop(delta.close)
+        let replies = await Self.apply(open: opened, replace: delta.replace, close: delta.close, to: workers)
+        for reply in replies {
+            for (key, errno) in reply.failures where failures[key] == nil { failures[key] = errno }
         }
-        room.setListeners(listeners * workers.count, servesDatagrams: servesDatagrams)
-        for reply in await Self.apply(open: opened, replace: delta.replace, close: delta.close, to: workers) {
-            for (key, errno) in reply.failures where failures[key] == nil {
-                failures[key] = errno
-            }
+        let homesFailed = sharing.lead(to: replies.flatMap(\.shared))
+        // Led to workers that know of them.
+        for served in opened where failures[served.frontend.key] == nil {
+            guard let home = served.sharedAt else { continue }
+            failures[served.frontend.key] = homesFailed[home] ?? sharing.start(served.frontend.key)
         }
         // A frontend that one worker could not open is served by none: half of the connections would be enough to puzzle anybody.
-        let halfOpen = open.map(\.frontend.key).filter { failures[$0] != nil }
+        let halfOpen = opened.map(\.frontend.key).filter { failures[$0] != nil }
         if !halfOpen.isEmpty {
             _ = await Self.apply(open: [], replace: [], close: halfOpen, to: workers)
         }
+        defer { publishRoom() }
         return state.withLock { state in
+            state.sockets.remove(delta.close.compactMap { state.served[$0] } + opened.filter { failures[$0.frontend.key] != nil })
             for key in delta.close { state.served[key] = nil }
-            for served in delta.replace + open where failures[served.frontend.key] == nil {
+            for served in delta.replace + opened where failures[served.frontend.key] == nil {
                 state.served[served.frontend.key] = served
             }
-            room.setListeners(
-                state.served.count * workers.count, servesDatagrams: state.served.keys.contains { $0.transport == .udp })
+            for key in delta.touched { state.failures[key] = failures[key].map { BindFailure.text(errno: $0, key) } }
             state.generation = snapshot.generation
-            state.origins = snapshot.frontends.mapValues(\.origin)
-            state.reports = snapshot.frontends.values.map { frontend in
-                let listening: ListenerReport.State = frontend.group.isEmpty ? .noEndpoints : .listening
-                let failed = failures[frontend.key].map { ListenerReport.State.failed(BindFailure.text(errno: $0, frontend.key)) }
-                return ListenerReport(key: frontend.key, service: frontend.group.service, state: failed ?? listening)
-            }.sorted { ($0.key.address, $0.key.transport.rawValue) < ($1.key.address, $1.key.transport.rawValue) }
-            return state.reports
+            state.frontends = snapshot.frontends
+            let gone = delta.touched.filter { snapshot.frontends[$0] == nil }
+            return ListenerChanges(reports: state.reports(of: delta.touched), gone: Array(gone))
         }
+    }
+
+    /// Says how many sockets are listened on: the limit of connections depends on it.
+    private func publishRoom() {
+        let (count, servesDatagrams) = state.withLock { ($0.sockets.count, $0.sockets.hasDatagrams) }
+        room.setListeners(count * workers.count, servesDatagrams: servesDatagrams)
     }
 
     /// Tells all workers at once: a client whose socket hashes to one while it is the first to listen, and to another soon after, would
@@ -177,21 +177,24 @@ package final class DataPlane: Sendable {
     /// Takes what an active probe has found of an endpoint: nil where it is well, else what is wrong with it. It gets no new connections
     /// then, while another one is left.
     package func endpointProbed(_ endpoint: EndpointKey, failure: String?) {
-        state.withLock { $0.rows.probed(endpoint, failure, health) }
+        state.withLock { $0.rows.probed(endpoint, failure) }
     }
 
     /// How every endpoint of the snapshot is, in no order.
-    package func endpointReports() -> [EndpointReport] { state.withLock { $0.rows.endpointReports(health) } }
+    package func endpointReports() -> [EndpointReport] { state.withLock { $0.rows.endpointReports() } }
 
-    /// What became of each frontend of the snapshot that was applied last.
-    package var listenerReports: [ListenerReport] { state.withLock { $0.reports } }
+    /// What became of each frontend of the snapshot that was applied last, sorted by key.
+    package var listenerReports: [ListenerReport] { state.withLock { $0.reports(of: $0.frontends.keys) } }
+
+    /// Why cluster IPs beyond the number of listeners of their own don't share one; nil while they do, or need not.
+    package var sharingProblem: String? { sharing.problem }
 
     /// The Service ports that are counted, in order.
     package func servicePorts() -> [ServicePortName] { state.withLock { $0.rows.names }.sorted() }
 
     /// What some of them have counted. Changes wait while this reads, so ask for a few at a time.
     package func readings(of ports: some Sequence<ServicePortName>) -> [ServiceReading] {
-        state.withLock { state in ports.compactMap { state.rows.reading(of: $0, health) } }
+        state.withLock { state in ports.compactMap { state.rows.reading(of: $0) } }
     }
 
     /// The process and its workers, without Services and listeners, of which there may be thousands.
@@ -210,11 +213,11 @@ package final class DataPlane: Sendable {
         var statistics = overview()
         state.withLock { state in
             statistics.generation = state.generation
-            statistics.listeners = state.reports.map { report in
+            statistics.listeners = state.reports(of: state.frontends.keys).map { report in
                 var listener = DataPlaneStatistics.Listener()
                 listener.frontend = report.key.description
                 listener.service = report.service.description
-                listener.origin = state.origins[report.key]?.rawValue ?? ""
+                listener.origin = state.frontends[report.key]?.origin.rawValue ?? ""
                 switch report.state {
                 case .listening: listener.state = "listening"
                 case .noEndpoints: listener.state = "no-endpoints"
@@ -224,7 +227,7 @@ package final class DataPlane: Sendable {
                 }
                 return listener
             }
-            statistics.services = state.rows.statistics(health)
+            statistics.services = state.rows.statistics()
         }
         return statistics
     }
@@ -248,26 +251,62 @@ extension DataPlane.State {
         }
     }
 
-    /// What has to change for the workers to serve `snapshot`.
-    fileprivate mutating func delta(
-        to snapshot: RoutingSnapshot, workers: [WorkerHandle], _ health: HealthTable
-    ) -> (open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], portsOfOurs: Set<Port>) {
-        var closed = self.closed
-        rows.begin(workers.map(\.counters)) { rows in Self.collectClosed(from: workers, rows, into: &closed) }
-        self.closed = closed
+    /// What has to change for the workers to serve a snapshot.
+    fileprivate struct Delta {
         var open: [ServedFrontend] = []
         var replace: [ServedFrontend] = []
-        for (key, frontend) in snapshot.frontends {
-            let rows = self.rows.assign(frontend.group, health)
-            guard !frontend.group.isEmpty, key.transport != .sctp else { continue }
+        var close: [FrontendKey] = []
+        var touched: Set<FrontendKey>
+        var portsOfOurs: Set<ListenerPort> = []
+    }
+
+    fileprivate mutating func delta(to snapshot: RoutingSnapshot, workers: [WorkerHandle], _ sharing: SharedListeners) -> Delta {
+        var closed = self.closed
+        rows.reclaim { rows in Self.collectClosed(from: workers, rows, into: &closed) }
+        self.closed = closed
+        var delta = Delta(touched: touched(by: snapshot))
+        var former: [EndpointGroup] = []
+        // In order: which of them get a listener of their own must not be a matter of chance.
+        for key in delta.touched.sorted(by: Self.precedes) {
+            let (before, now) = (frontends[key], snapshot.frontends[key])
+            var numbers: CounterRows.Numbers?
+            if let now, before?.group !== now.group || served[key] == nil { numbers = rows.take(now.group) }
+            if let before, numbers != nil || now == nil { former.append(before.group) }
+            guard let now, !now.group.isEmpty, key.transport != .sctp else {
+                if served[key] != nil { delta.close.append(key) }
+                continue
+            }
+            guard let numbers else { continue }
             let old = served[key]
-            if let old, old.frontend.group === frontend.group { continue }
-            let new = ServedFrontend(frontend: frontend, serviceRow: rows.service, endpointRows: rows.endpoints)
-            if old == nil { open.append(new) } else { replace.append(new) }
+            let home = old == nil ? sharing.home(of: now, ownListeners: sockets.ownCount + delta.open.count) : old?.sharedAt
+            let new = ServedFrontend(frontend: now, serviceRow: numbers.service, endpointRows: numbers.endpoints, sharedAt: home)
+            if old == nil { delta.open.append(new) } else { delta.replace.append(new) }
         }
-        let close = served.keys.filter { snapshot.frontends[$0]?.group.isEmpty ?? true }
-        let portsOfOurs = portsClosed.union(served.keys.map(Port.init))
-        portsClosed = Set(close.map(Port.init))
-        return (open, replace, Array(close), portsOfOurs)
+        // Last, so that what goes on keeps its rows.
+        for group in former { rows.leave(group) }
+        delta.portsOfOurs = sockets.beginRound(closing: delta.close)
+        return delta
+    }
+
+    /// The frontends that may be other than they were, and those to try again.
+    private func touched(by snapshot: RoutingSnapshot) -> Set<FrontendKey> {
+        guard let touched = snapshot.touched, snapshot.generation == generation + 1 else {
+            return Set(frontends.keys).union(snapshot.frontends.keys)
+        }
+        return touched.union(failures.keys)
+    }
+
+    /// In the order of their keys.
+    fileprivate func reports(of keys: some Sequence<FrontendKey>) -> [ListenerReport] {
+        keys.compactMap { key in
+            guard let frontend = frontends[key] else { return nil }
+            let listening: ListenerReport.State = frontend.group.isEmpty ? .noEndpoints : .listening
+            let state = failures[key].map(ListenerReport.State.failed) ?? listening
+            return ListenerReport(key: key, service: frontend.group.service, state: state)
+        }.sorted { Self.precedes($0.key, $1.key) }
+    }
+
+    private static func precedes(_ left: FrontendKey, _ right: FrontendKey) -> Bool {
+        (left.address, left.transport.rawValue) < (right.address, right.transport.rawValue)
     }
 }

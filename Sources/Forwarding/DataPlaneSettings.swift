@@ -16,6 +16,9 @@ package struct DataPlaneSettings: Sendable {
     package var workers = 1
     /// Connections open at once; one beyond it is reset. nil leaves it to the limit of open files, at which accepting pauses.
     package var connectionsMax: Int?
+    /// Sockets that each worker listens on for frontends of their own; cluster IPs beyond it share one where the kernel permits it, and
+    /// have their own all the same where it doesn't. nil leaves it to the limit of open files.
+    package var listenersMax: Int?
     /// Whether each worker is bound to one of the allowed CPUs, in order.
     package var pinsWorkers = false
     /// How long one connect attempt may take before another endpoint is tried.
@@ -56,6 +59,18 @@ package struct EngineReport: Sendable, Equatable {
     package init(name: String, reason: String) {
         self.name = name
         self.reason = reason
+    }
+}
+
+/// What became of the frontends that a snapshot touched.
+package struct ListenerChanges: Sendable {
+    /// Sorted by key.
+    package var reports: [ListenerReport] = []
+    package var gone: [FrontendKey] = []
+
+    package init(reports: [ListenerReport] = [], gone: [FrontendKey] = []) {
+        self.reports = reports
+        self.gone = gone
     }
 }
 

@@ -3,9 +3,16 @@ package enum Limits {
     /// Flows of one worker; beyond it accepting pauses. Only used rows take memory.
     package static let flowsMax = 1 << 18
     /// Frontends one worker can listen on; beyond it a frontend is reported as failed.
-    package static let listenersMax = 8192
+    package static let listenersMax = 1 << 17
+    /// Sockets that each worker has for frontends of their own, where the limit of open files leaves room for as many (an eighth of them
+    /// for all workers together); cluster IPs beyond that share one, if the kernel permits that.
+    package static let ownListenersMax = 1024
+    /// How long a frontend that shared its socket is known after it was closed: longer than anything waits to be accepted.
+    package static let guestLeaveNanoseconds: UInt64 = 1_000_000_000
+    /// Guests that are forgotten in one tick.
+    static let departuresPerTickMax = 64
     /// Rows of counters: one for each Service port and one for each of its endpoints; beyond it they share one row.
-    package static let counterRowsMax = 1 << 16
+    package static let counterRowsMax = 1 << 18
     /// Descriptors kept free for the admin socket, logs and files.
     package static let descriptorsReserved = 64
     /// Descriptors of a worker beside those of connections, pipes and listeners: its engine's and its mailbox's.

@@ -65,10 +65,14 @@ package struct RoutingSnapshot: Sendable {
     /// Rises by one with each published change; acknowledged by every worker.
     package let generation: UInt64
     package let frontends: [FrontendKey: Frontend]
+    /// The frontends that are new, other or gone since the generation before, so that whoever has that one looks at no others; nil where
+    /// any may be.
+    package let touched: Set<FrontendKey>?
 
-    package init(generation: UInt64, frontends: [FrontendKey: Frontend]) {
+    package init(generation: UInt64, frontends: [FrontendKey: Frontend], touched: Set<FrontendKey>? = nil) {
         self.generation = generation
         self.frontends = frontends
+        self.touched = touched
     }
 
     package static let empty = RoutingSnapshot(generation: 0, frontends: [:])

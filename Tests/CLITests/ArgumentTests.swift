@@ -230,6 +230,7 @@ struct RunCommandTests {
         ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
         ["a", "--log-connections", "some"],
         ["a", "--connections-max", "0"],
+        ["a", "--listeners-max", "0"],
     ])
     func usageErrorsExitWith64(arguments: [String]) {
         let error = #expect(throws: (any Error).self) { try RunCommand.parse(arguments) }

@@ -62,11 +62,11 @@ struct JournalTests {
 
     @Test func aListenerIsSaidWhenItsStateChanges() throws {
         var journal = Journal()
-        #expect(journal.listenersReported([try report(.listening)]).isEmpty)
-        #expect(journal.listenersReported([try report(.failed("in use"))]).map(\.fields["reason"]) == ["in use"])
-        #expect(journal.listenersReported([try report(.failed("in use"))]).isEmpty)
-        #expect(journal.listenersReported([try report(.noEndpoints)]).map(\.level) == [.warning])
-        #expect(journal.listenersReported([try report(.listening)]).map(\.message) == ["listening"])
+        #expect(journal.listenersReported(ListenerChanges(reports: [try report(.listening)])).isEmpty)
+        #expect(journal.listenersReported(ListenerChanges(reports: [try report(.failed("in use"))])).map(\.fields["reason"]) == ["in use"])
+        #expect(journal.listenersReported(ListenerChanges(reports: [try report(.failed("in use"))])).isEmpty)
+        #expect(journal.listenersReported(ListenerChanges(reports: [try report(.noEndpoints)])).map(\.level) == [.warning])
+        #expect(journal.listenersReported(ListenerChanges(reports: [try report(.listening)])).map(\.message) == ["listening"])
     }
 
     @Test func anEndpointIsSaidWhenItIsEjectedAndWhenItIsBack() throws {
@@ -101,7 +101,8 @@ struct JournalTests {
         var compiler = SnapshotCompiler()
         var journal = Journal()
         _ = compiler.compile([try Shorthand("80=81").object])
-        let entries = journal.applied(compiler.compile([try Shorthand("80=81,82").object]), reports: [], rejectedObjects: 2)
+        let compilation = compiler.compile([try Shorthand("80=81,82").object])
+        let entries = journal.applied(compilation, listeners: ListenerChanges(), rejectedObjects: 2)
         let entry = try #require(entries.first)
         #expect(entries.count == 1)
         #expect(entry.message == "configuration applied")

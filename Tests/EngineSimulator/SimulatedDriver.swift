@@ -190,6 +190,8 @@ package final class SimulatedDriver: Driver {
         return opened
     }
 
+    package func descriptor(of socket: SocketID) -> Int32? { nil }
+
     package func stopWithholdingACK(_ socket: SocketID) {}
 
     package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {

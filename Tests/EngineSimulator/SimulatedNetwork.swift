@@ -87,6 +87,8 @@ package final class SimulatedNetwork {
     package internal(set) var now: UInt64 = 1_000_000_000
     /// Addresses whose SYNs, and datagrams to them, vanish.
     package var blackHoles: Set<SocketAddress> = []
+    /// Addresses whose connections come to a listener at another one, as a program of the kernel leads them.
+    package var steered: [SocketAddress: SocketAddress] = [:]
     /// Addresses without a route: connects, and datagrams by ICMP, are answered with EHOSTUNREACH.
     package var unreachable: Set<SocketAddress> = []
     /// Connections that can be made from one address to one address and port; nil for any number.
@@ -342,7 +344,7 @@ package final class SimulatedNetwork {
         let remote = ends[Int(end)].remote
         if !blackHoles.isEmpty, blackHoles.contains(remote) { return }
         if !unreachable.isEmpty, unreachable.contains(remote) { return connectFailed(end, EHOSTUNREACH) }
-        guard let index = listener(for: remote) else { return connectFailed(end, ECONNREFUSED) }
+        guard let index = listener(for: steered[remote] ?? remote) else { return connectFailed(end, ECONNREFUSED) }
         if listeners[index].arrivalsStopped || listeners[index].count >= listeners[index].backlog {
             // The SYN is dropped, and sent again after 1, 2, 4 ... seconds.
             note(.synDropped)

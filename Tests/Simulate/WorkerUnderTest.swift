@@ -56,12 +56,13 @@ final class WorkerUnderTest {
         while network.now < deadline, driver.breaches.isEmpty { worker.tick(waitMax: deadline - network.now) }
     }
 
-    /// Serves an address.
+    /// Serves an address, by a listener of its own or, where one is named, by that which it shares with others.
     func open(
         _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings(),
-        _ transport: TransportProtocol = .tcp
+        _ transport: TransportProtocol = .tcp, sharedAt home: SocketAddress? = nil
     ) {
-        post(.apply(open: [serve(address, to: endpoints, settings, transport)], replace: [], close: []) { _ in })
+        if let home { network.steered[address] = home }
+        post(.apply(open: [serve(address, to: endpoints, settings, transport, sharedAt: home)], replace: [], close: []) { _ in })
     }
 
     /// Puts another group behind an address.
@@ -72,14 +73,15 @@ final class WorkerUnderTest {
     }
 
     private func serve(
-        _ address: SocketAddress, to endpoints: [SocketAddress], _ settings: EndpointGroup.Settings, _ transport: TransportProtocol
+        _ address: SocketAddress, to endpoints: [SocketAddress], _ settings: EndpointGroup.Settings, _ transport: TransportProtocol,
+        sharedAt home: SocketAddress? = nil
     ) -> ServedFrontend {
         let key = FrontendKey(address, transport)
         let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: transport)
         let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
         let rows = nextRow + 1..<nextRow + 1 + group.endpoints.count
         let frontend = ServedFrontend(
-            frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: nextRow, endpointRows: Array(rows))
+            frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: nextRow, endpointRows: Array(rows), sharedAt: home)
         serviceRows.append(nextRow)
         endpointRows += Array(rows)
         nextRow = rows.upperBound

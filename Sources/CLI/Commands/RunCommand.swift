@@ -44,6 +44,13 @@ struct RunCommand: AsyncParsableCommand {
     var connectionsMax: Int?
 
     @Option(
+        help: """
+            Listening sockets of each worker, as long as others can share one: TCP ports of cluster IPs beyond it do, with CAP_BPF and \
+            CAP_NET_ADMIN. (default: 1024, or less by the limit of open files)
+            """)
+    var listenersMax: Int?
+
+    @Option(
         help: ArgumentHelp(
             "Addresses of this host that connections to endpoints are made from, by turns, and small ranges (10.0.0.8/29): at most 16 of "
                 + "each family. (default: the kernel chooses)",
@@ -146,6 +153,7 @@ struct RunCommand: AsyncParsableCommand {
         if roots.count(where: { $0 == "-" }) > 1 { throw ValidationError("Standard input (-) can be read only once.") }
         if let workers, !(1...1024).contains(workers) { throw ValidationError("--workers must be from 1 to 1024.") }
         if let connectionsMax, connectionsMax < 1 { throw ValidationError("--connections-max must be at least 1.") }
+        if let listenersMax, listenersMax < 1 { throw ValidationError("--listeners-max must be at least 1.") }
         if connectAttemptTimeout.duration <= .zero || connectTimeout.duration <= .zero {
             throw ValidationError("--connect-attempt-timeout and --connect-timeout must be longer than 0.")
         }
@@ -186,6 +194,7 @@ struct RunCommand: AsyncParsableCommand {
         settings.workers = workers ?? CPUAllowance.workers(allowedCPUs: allowed, quota: allowance.quota())
         settings.pinsWorkers = pin.pins(workers: settings.workers, allowedCPUs: allowed)
         settings.connectionsMax = connectionsMax
+        settings.listenersMax = listenersMax
         settings.sourceAddresses = sourceAddresses.addresses
         settings.connectAttemptTimeout = connectAttemptTimeout.duration
         settings.connectTimeout = connectTimeout.duration

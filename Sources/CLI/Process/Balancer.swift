@@ -62,6 +62,7 @@ struct Balancer {
     private let events: AsyncStream<Event>
     private let eventsContinuation: AsyncStream<Event>.Continuation
     private var isRetryDue = false
+    private var isSharingProblemSaid = false
     private var admission: ServiceAdmission
     private var compiler: SnapshotCompiler
     private var journal = Journal()
@@ -195,7 +196,7 @@ struct Balancer {
         with state: DesiredState, on dataPlane: DataPlane, admin: AdminServers, watching: String?
     ) async {
         let compilation = compile(state.objects)
-        var reports: [ListenerReport] = []
+        var reports = ListenerChanges()
         if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
         prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
@@ -205,7 +206,7 @@ struct Balancer {
         let limits = LimitsReport(budget: dataPlane.descriptorBudget, connectionsMax: options.settings.connectionsMax)
         if let warning = limits.warning { logger.warning("\(warning)") }
         let greeting = StartReport(
-            engine: dataPlane.engine, limits: limits, snapshot: compiler.snapshot, reports: reports, sources: options.arguments,
+            engine: dataPlane.engine, limits: limits, snapshot: compiler.snapshot, reports: reports.reports, sources: options.arguments,
             adminSocket: admin.socket?.place.description,
             adminSocketIsDefault: admin.socket?.place.description == AdminSocketLocation.ofThisUser.path,
             adminAddress: admin.listener?.place.description)
@@ -242,12 +243,16 @@ struct Balancer {
     }
 
     /// Makes the workers serve the snapshot, and sees to it that listeners which fail are tried again.
-    private mutating func apply(_ snapshot: RoutingSnapshot, on dataPlane: DataPlane) async -> [ListenerReport] {
+    private mutating func apply(_ snapshot: RoutingSnapshot, on dataPlane: DataPlane) async -> ListenerChanges {
         log(virtualAddresses.prepare(for: snapshot))
         status.willApply()
         let reports = await dataPlane.apply(virtualAddresses.reachable(snapshot, given: admission.givenAddresses))
         status.didApply()
-        let failed = reports.contains { if case .failed = $0.state { true } else { false } }
+        if let problem = dataPlane.sharingProblem, !isSharingProblemSaid {
+            isSharingProblemSaid = true
+            logger.warning("every cluster IP has listeners of its own, also beyond --listeners-max", metadata: ["reason": "\(problem)"])
+        }
+        let failed = reports.reports.contains { if case .failed = $0.state { true } else { false } }
         if failed, !isRetryDue {
             isRetryDue = true
             let eventsContinuation = eventsContinuation
@@ -265,7 +270,7 @@ struct Balancer {
         log(journal.found(state.diagnostics + compilation.notices))
         if let snapshot = compilation.snapshot {
             let reports = await apply(snapshot, on: dataPlane)
-            log(journal.applied(compilation, reports: reports, rejectedObjects: state.rejectedObjects))
+            log(journal.applied(compilation, listeners: reports, rejectedObjects: state.rejectedObjects))
         }
         prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)

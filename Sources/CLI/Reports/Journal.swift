@@ -34,7 +34,7 @@ struct Journal {
     }
 
     /// One line for the change, and one for each listener whose state changed for the worse or back.
-    mutating func applied(_ compilation: Compilation, reports: [ListenerReport], rejectedObjects: Int) -> [Entry] {
+    mutating func applied(_ compilation: Compilation, listeners: ListenerChanges, rejectedObjects: Int) -> [Entry] {
         var entries: [Entry] = []
         if let snapshot = compilation.snapshot {
             let (totals, changes) = (compilation.totals, compilation.changes)
@@ -56,16 +56,15 @@ struct Journal {
                         "rejectedObjects": "\(rejectedObjects)",
                     ]))
         }
-        return entries + listenersReported(reports)
+        return entries + listenersReported(listeners)
     }
 
-    /// Takes the state of all listeners; also used alone at start, where the state is shown in full elsewhere.
-    mutating func listenersReported(_ reports: [ListenerReport]) -> [Entry] {
-        var next: [FrontendKey: ListenerReport.State] = [:]
+    /// Takes what became of listeners; also used alone at start, where the state is shown in full elsewhere.
+    mutating func listenersReported(_ changes: ListenerChanges) -> [Entry] {
         var entries: [Entry] = []
-        for report in reports {
-            next[report.key] = report.state
-            let before = listenerStates[report.key]
+        for key in changes.gone { listenerStates[key] = nil }
+        for report in changes.reports {
+            let before = listenerStates.updateValue(report.state, forKey: report.key)
             guard before != report.state else { continue }
             let fields = ["listener": report.key.description, "service": report.service.description]
             switch report.state {
@@ -79,7 +78,6 @@ struct Journal {
                 if before != nil { entries.append(Entry(level: .info, message: "listening", fields: fields)) }
             }
         }
-        listenerStates = next
         return entries
     }
 

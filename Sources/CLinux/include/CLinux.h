@@ -1,12 +1,14 @@
 // What Swift can't import from the system's headers: function-like macros, and atomic access to memory that the kernel
 // shares. No logic; a line here needs a reason why Swift can't say it.
 #pragma once
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 // Ring heads and tails are shared with the kernel: io_uring(7) asks for acquire loads and release stores.
@@ -51,3 +53,9 @@ struct ringway_message {
 int ringway_receive_messages(int descriptor, struct ringway_message *_Nonnull messages, unsigned count, int flags);
 int ringway_send_messages(int descriptor, struct ringway_message *_Nonnull messages, unsigned count, int flags);
 enum { RINGWAY_UDP_SEGMENT = 103, RINGWAY_UDP_GRO = 104 };
+
+// bpf(2), for which the C library has no function. Returns a descriptor or 0, or -1 with errno.
+long syscall(long number, ...);
+static inline long ringway_bpf(uint32_t command, void *_Nonnull attributes, unsigned bytes) {
+    return syscall(SYS_bpf, command, attributes, bytes);
+}

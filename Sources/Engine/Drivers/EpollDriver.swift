@@ -108,6 +108,7 @@ package final class EpollDriver: Driver {
     }
     package func peerAddress(of socket: SocketID) -> SocketAddress? { sockets.peerAddress(of: socket) }
     package func localAddress(of socket: SocketID) -> SocketAddress? { sockets.localAddress(of: socket) }
+    package func descriptor(of socket: SocketID) -> Int32? { sockets.descriptor(of: socket) }
     package func connectError(_ socket: SocketID) -> Int32 { 0 }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
     @discardableResult

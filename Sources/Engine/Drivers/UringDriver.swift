@@ -175,6 +175,7 @@ package final class UringDriver: Driver {
     }
     package func peerAddress(of socket: SocketID) -> SocketAddress? { sockets.peerAddress(of: socket) }
     package func localAddress(of socket: SocketID) -> SocketAddress? { sockets.localAddress(of: socket) }
+    package func descriptor(of socket: SocketID) -> Int32? { sockets.descriptor(of: socket) }
     /// io_uring's connect completes with 0 when an ICMP error ends the attempt while it waits (seen on Linux 6.18 with host
     /// unreachable, test `anUnreachableEndpointIsPassedOverAtOnce`), so the socket is asked whether it has a peer.
     package func connectError(_ socket: SocketID) -> Int32 { sockets.connectError(socket) }

@@ -2,7 +2,7 @@ import Addressing
 import Engine
 import Routing
 
-/// A listening socket of one worker.
+/// A listening socket of one worker, or a guest: a frontend that listens on a socket with others.
 ///
 /// ```
 ///  open ──► listening ◄──► paused          (no room: accepts are not armed, clients wait in the kernel's queue)
@@ -10,6 +10,9 @@ import Routing
 ///               ▼  arrivals stopped, accept cancelled
 ///            draining ──► queue empty: socket closed ──► no flow connecting: slot free, generation + 1
 /// ```
+///
+/// A guest has no socket and so no queue that could be emptied: it is known for a while after it was closed, until whatever had come for
+/// it by then is accepted.
 struct Listener: BitwiseCopyable {
     enum Phase: UInt8, BitwiseCopyable { case free, open, draining }
 
@@ -17,6 +20,12 @@ struct Listener: BitwiseCopyable {
     var phase = Phase.free
     /// A UDP socket: it has sessions, and its one operation is a watch.
     var isDatagrams = false
+    /// What it accepts is for guests: whose it is, the address says that a client asked for.
+    var isShared = false
+    /// Its socket is a shared one.
+    var isGuest = false
+    /// When a guest that was closed is forgotten.
+    var leavesAt: UInt64 = 0
     /// It stands in the worker's queue of listeners with more to read.
     var isUnread = false
     /// Changes of its group so far, for sessions to find out whether they have seen the last.
@@ -36,7 +45,7 @@ struct Listener: BitwiseCopyable {
 
     init(generation: UInt32) { self.generation = generation }
 
-    var isAcceptor: Bool { phase == .open && !isDatagrams }
+    var isAcceptor: Bool { phase == .open && !isDatagrams && !isGuest }
 }
 
 /// The listeners of one worker. Slots are few and reused; the frontend of each stands beside the plain row.
@@ -46,6 +55,11 @@ struct ListenerTable: ~Copyable {
     private var frontends: [ServedFrontend?] = []
     private var slots: [FrontendKey: UInt32] = [:]
     private var freeSlots: [UInt32] = []
+    /// Sockets that guests listen on, by their address.
+    private var shared: [SocketAddress: UInt32] = [:]
+    /// Guests that were closed a short while ago, the first of them first.
+    private var leaving: [FrontendKey: UInt32] = [:]
+    private var departures = RingQueue<UInt32>(capacity: Limits.listenersMax)
     /// Listeners being closed, whose queues are emptied tick by tick.
     private(set) var draining: [UInt32] = []
 
@@ -75,6 +89,17 @@ struct ListenerTable: ~Copyable {
 
     /// nil when the table is full.
     mutating func insert(_ served: ServedFrontend, socket: SocketID, turn: Turn) -> UInt32? {
+        guard let slot = take() else { return nil }
+        rows[Int(slot)].socket = socket
+        rows[Int(slot)].turn = turn
+        rows[Int(slot)].isDatagrams = served.frontend.key.transport == .udp
+        frontends[Int(slot)] = served
+        slots[served.frontend.key] = slot
+        return slot
+    }
+
+    /// An open row that is nobody's yet.
+    private mutating func take() -> UInt32? {
         let slot: UInt32
         if let free = freeSlots.popLast() {
             slot = free
@@ -85,12 +110,50 @@ struct ListenerTable: ~Copyable {
         }
         rows[Int(slot)] = Listener(generation: rows[Int(slot)].generation)
         rows[Int(slot)].phase = .open
-        rows[Int(slot)].socket = socket
-        rows[Int(slot)].turn = turn
-        rows[Int(slot)].isDatagrams = served.frontend.key.transport == .udp
-        frontends[Int(slot)] = served
-        slots[served.frontend.key] = slot
         return slot
+    }
+
+    // MARK: Guests
+
+    /// The socket at an address that guests share.
+    func shared(at home: SocketAddress) -> UInt32? { shared[home] }
+
+    mutating func insertShared(at home: SocketAddress, socket: SocketID) -> UInt32? {
+        guard let slot = take() else { return nil }
+        rows[Int(slot)].socket = socket
+        rows[Int(slot)].isShared = true
+        shared[home] = slot
+        return slot
+    }
+
+    mutating func insertGuest(_ served: ServedFrontend, turn: Turn) -> UInt32? {
+        guard let slot = insert(served, socket: .none, turn: turn) else { return nil }
+        rows[Int(slot)].isGuest = true
+        return slot
+    }
+
+    /// Whose a connection is that a shared socket has accepted: nil where nobody serves that address any more, or ever did.
+    func guest(at key: FrontendKey) -> UInt32? { slots[key] ?? leaving[key] }
+
+    /// A guest is closed: nothing new is led to it, and what is on its way is served until `time`.
+    mutating func beginLeaving(_ slot: UInt32, until time: UInt64) {
+        rows[Int(slot)].phase = .draining
+        rows[Int(slot)].leavesAt = time
+        if let key = frontends[Int(slot)]?.frontend.key {
+            slots[key] = nil
+            leaving[key] = slot
+        }
+        departures.append(slot)
+    }
+
+    /// When the next guest is to be forgotten.
+    var nextDeparture: UInt64? { departures.first.map { rows[Int($0)].leavesAt } }
+
+    /// Forgets the guest that has waited for longest; its row goes the way of others from here.
+    mutating func depart() {
+        guard let slot = departures.take() else { return }
+        if let key = frontends[Int(slot)]?.frontend.key, leaving[key] == slot { leaving[key] = nil }
+        draining.append(slot)
     }
 
     /// Puts another group behind an open listener; answers what was there.
@@ -104,6 +167,7 @@ struct ListenerTable: ~Copyable {
     mutating func beginDrain(_ slot: UInt32) {
         rows[Int(slot)].phase = .draining
         if let key = frontends[Int(slot)]?.frontend.key { slots[key] = nil }
+        if rows[Int(slot)].isShared { shared = shared.filter { $0.value != slot } }
         draining.append(slot)
     }
 

@@ -1,3 +1,4 @@
+package import Addressing
 package import Routing
 
 /// A frontend as the workers serve it: the routing value and the rows its connections are counted in.
@@ -12,11 +13,14 @@ package final class ServedFrontend: Sendable {
     let refusesHeaders: Bool
     /// The header for endpoints, where one is asked for.
     let proxyProtocol: ProxyProtocolVersion?
+    /// Where the listener is that it has with others; nil for one of its own.
+    let sharedAt: SocketAddress?
 
-    package init(frontend: Frontend, serviceRow: Int, endpointRows: [Int]) {
+    package init(frontend: Frontend, serviceRow: Int, endpointRows: [Int], sharedAt: SocketAddress? = nil) {
         precondition(endpointRows.count == frontend.group.endpoints.count, "one row for each endpoint")
         self.frontend = frontend
         self.serviceRow = serviceRow
+        self.sharedAt = sharedAt
         self.endpointRows = endpointRows
         let settings = frontend.group.settings
         proxyProtocol = settings.proxyProtocol

@@ -1,3 +1,4 @@
+package import Addressing
 package import Engine
 package import Routing
 import Synchronization
@@ -19,6 +20,8 @@ package enum WorkerCommand: Sendable {
 package struct WorkerReply: Sendable {
     /// Frontends that could not be opened, each with the errno.
     package var failures: [(key: FrontendKey, errno: Int32)] = []
+    /// Sockets that were opened for frontends to share, by their address: their numbers, for the kernel to lead connections there.
+    package var shared: [(home: SocketAddress, descriptor: Int32)] = []
     /// Frontends that are no longer in use; carried here so that they are released off the worker's thread.
     package var retired: [ServedFrontend] = []
 

@@ -12,6 +12,9 @@ struct RingQueue<Element: BitwiseCopyable>: ~Copyable {
     var isEmpty: Bool { count == 0 }
     var isFull: Bool { count == elements.capacity }
 
+    /// The one that `take` would give.
+    var first: Element? { count > 0 ? elements[head] : nil }
+
     mutating func append(_ element: Element) {
         if isFull { _ = take() }
         elements[(head + count) % elements.capacity] = element

@@ -1,5 +1,7 @@
+import Addressing
 import Engine
 import Glibc
+import Routing
 
 // Accepting: within the room there is for connections.
 extension Worker {
@@ -95,7 +97,24 @@ extension Worker {
         OperationToken(kind: OperationKind.accept.rawValue, generation: listeners[slot].generation, slot: slot)
     }
 
-    mutating func beginFlow(_ socket: SocketID, listener: UInt32) {
+    /// The guest that a connection of a shared listener asked for, with its socket told what it could not inherit; nil where it is reset.
+    @inline(never)
+    private mutating func welcome(_ socket: SocketID, host: UInt32) -> UInt32? {
+        guard let asked = driver.localAddress(of: socket), let guest = listeners.guest(at: FrontendKey(asked, .tcp)) else {
+            submissions.append(.closeWithReset(socket))
+            return nil
+        }
+        let (liveness, inherited) = (listeners[guest].timeouts.liveness, listeners[host].timeouts.liveness)
+        if liveness != inherited { driver.setLiveness(liveness, of: socket, inPlaceOf: inherited) }
+        return guest
+    }
+
+    mutating func beginFlow(_ socket: SocketID, listener accepting: UInt32) {
+        var listener = accepting
+        if listeners[accepting].isShared {
+            guard let guest = welcome(socket, host: accepting) else { return }
+            listener = guest
+        }
         counters.add(1, row: Column.workerRow, column: Column.accepted)
         let served = listeners.frontend(of: listener)
         counters.add(1, row: served.serviceRow, column: Column.connections)

@@ -39,6 +39,10 @@ extension Worker {
         }
         let turn = Turn(worker: settings.index, of: settings.others.count + 1)
         for served in open where listeners.slot(of: served.frontend.key) == nil {
+            if let home = served.sharedAt {
+                admitGuest(served, at: home, turn)
+                continue
+            }
             let key = served.frontend.key
             let isDatagrams = key.transport == .udp
             let opened =
@@ -63,6 +67,32 @@ extension Worker {
         counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
     }
 
+    /// Lets a frontend listen where others do; the socket is opened with the first.
+    private mutating func admitGuest(_ served: ServedFrontend, at home: SocketAddress, _ turn: Turn) {
+        var host = listeners.shared(at: home)
+        if host == nil {
+            let opened = driver.openListener(home, backlog: Limits.backlog)
+            guard opened.error == 0 else {
+                reply.failures.append((served.frontend.key, opened.error))
+                return
+            }
+            host = listeners.insertShared(at: home, socket: opened.socket)
+            if let host {
+                listeners[host].timeouts = FlowTimeouts(settings.timeouts)
+                driver.setLiveness(listeners[host].timeouts.liveness, of: opened.socket, inPlaceOf: FlowTimeouts().liveness)
+                if let descriptor = driver.descriptor(of: opened.socket) { reply.shared.append((home, descriptor)) }
+                armAccept(host)
+            } else {
+                submissions.append(.close(opened.socket))
+            }
+        }
+        guard host != nil, let slot = listeners.insertGuest(served, turn: turn) else {
+            reply.failures.append((served.frontend.key, ENFILE))
+            return
+        }
+        setTimeouts(slot, served)
+    }
+
     /// What the connections that a listener accepts from now on are given. Sockets inherit a part of it: it costs them no calls.
     mutating func setTimeouts(_ slot: UInt32, _ served: ServedFrontend) {
         let timeouts = served.frontend.group.settings.timeouts
@@ -72,17 +102,28 @@ extension Worker {
         let new = FlowTimeouts(timeouts.filled(with: settings.timeouts))
         guard new != old else { return }
         listeners[slot].timeouts = new
-        if new.liveness != old.liveness { driver.setLiveness(new.liveness, of: listeners[slot].socket, inPlaceOf: old.liveness) }
+        // Guests' sockets inherit from the one that is shared, and are told what is different as they come.
+        guard new.liveness != old.liveness, !listeners[slot].isGuest else { return }
+        driver.setLiveness(new.liveness, of: listeners[slot].socket, inPlaceOf: old.liveness)
     }
 
     /// Begins to close a listener: what is in its queue is still served, what comes now is not.
     mutating func closeListener(_ slot: UInt32) {
+        defer { counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners) }
+        if listeners[slot].isGuest { return listeners.beginLeaving(slot, until: now &+ Limits.guestLeaveNanoseconds) }
         // Datagrams in its queue are dropped with the socket, and their senders told by ICMP with the next.
         if !listeners[slot].isDatagrams { driver.stopArrivals(listeners[slot].socket) }
         cancelAccept(slot)
         listeners.beginDrain(slot)
         if listeners[slot].isDatagrams { sessionSweep = 0 }
-        counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners)
+    }
+
+    /// Forgets guests whose time is over.
+    mutating func forgetGuests() {
+        for _ in 0..<Limits.departuresPerTickMax {
+            guard let time = listeners.nextDeparture, now >= time || stopDeadline != nil else { return }
+            listeners.depart()
+        }
     }
 
     /// Empties the queues of closing listeners, as there is room, and closes them once they are empty. A row stays until no flow

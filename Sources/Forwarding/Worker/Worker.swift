@@ -156,6 +156,7 @@ package struct Worker: ~Copyable {
         if hasServedDatagrams { lookAfterSessions() }
         fireTimers()
         resumeStarved()
+        if listeners.nextDeparture != nil { forgetGuests() }
         if !listeners.draining.isEmpty { drainListeners() }
         settleAccepting()
         publishCounters()
@@ -179,6 +180,7 @@ package struct Worker: ~Copyable {
         }
         // What these wait for comes without an event of their own: look again soon.
         if !starved.isEmpty || listeners.hasOpenDraining { wait = min(wait, 1_000_000) }
+        if let time = listeners.nextDeparture { wait = min(wait, time > now ? time - now : 0) }
         if !handshakes.isEmpty { wait = min(wait, Limits.handshakeACKNanoseconds) }
         if !answers.isEmpty { wait = min(wait, answersTurnAt > now ? answersTurnAt - now : 0) }
         return wait
