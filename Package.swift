@@ -102,7 +102,11 @@ let package = Package(
         .testTarget(name: "HostNetworkTests", dependencies: ["HostNetwork", "Addressing"], swiftSettings: settings),
         .testTarget(name: "ProbingTests", dependencies: ["Probing", "Routing", "Addressing"], swiftSettings: settings),
         .testTarget(
-            name: "AdminServerTests", dependencies: ["AdminServer", "Addressing", "ControlPlane", "Forwarding", "Routing", "ServiceModel"],
+            name: "AdminServerTests",
+            dependencies: [
+                "AdminServer", "Addressing", "ControlPlane", "Forwarding", "Routing", "ServiceModel",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "CLITests",

@@ -22,6 +22,15 @@ package struct IPRange: BitwiseCopyable, Hashable, Sendable {
         self.prefix = prefix
     }
 
+    /// Where a host talks to itself.
+    package static let loopback = [IPRange("127.0.0.0/8"), IPRange("::1/128")].compactMap { $0 }
+
+    /// One address alone.
+    package init(_ address: IPAddress) {
+        self.address = address
+        prefix = address.family == .ipv4 ? 32 : 128
+    }
+
     package func contains(_ other: IPAddress) -> Bool {
         other.family == address.family && other.maskedOff(prefix: prefix) == address
     }

@@ -27,7 +27,16 @@ package protocol Driver: AnyObject {
     func monotonicNanoseconds() -> UInt64
 
     /// Opens a listening TCP socket with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY (inherited by what it accepts).
-    func openListener(_ address: SocketAddress, backlog: Int32) -> Opened
+    ///
+    /// - Parameter arrivals: whose connections it takes; everybody's where the host grants no such filter (see `setArrivals`).
+    func openListener(_ address: SocketAddress, backlog: Int32, _ arrivals: ArrivalFilter) -> Opened
+
+    /// Changes at once whose connections a listener takes. What is queued stays.
+    ///
+    /// - Returns: false where the host grants no such filter, or it is too long (some 1000 ranges of IPv4, or 300 of IPv6). Then
+    ///   everybody's are taken, so that the caller has to look.
+    @discardableResult
+    func setArrivals(_ arrivals: ArrivalFilter, of listener: SocketID) -> Bool
 
     /// Opens a TCP socket with TCP_NODELAY for a connect. With a source address of the same family it is bound to that, and the port
     /// is chosen by the connect (IP_BIND_ADDRESS_NO_PORT), so that one port serves connections to many endpoints; error
@@ -103,6 +112,11 @@ package protocol Driver: AnyObject {
 }
 
 extension Driver {
+    /// A listener for everybody.
+    package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
+        openListener(address, backlog: backlog, ArrivalFilter([], of: address.address.family))
+    }
+
     /// A socket that the kernel gives its address when it connects.
     package func openStream(_ family: IPAddress.Family) -> Opened { openStream(family, from: nil) }
 }

@@ -221,6 +221,7 @@ package final class DataPlane: Sendable {
                 switch report.state {
                 case .listening: listener.state = "listening"
                 case .noEndpoints: listener.state = "no-endpoints"
+                case .noEndpointsHere: listener.state = "no-endpoints-here"
                 case .failed(let message):
                     listener.state = "failed"
                     listener.message = message
@@ -269,18 +270,31 @@ extension DataPlane.State {
         // In order: which of them get a listener of their own must not be a matter of chance.
         for key in delta.touched.sorted(by: Self.precedes) {
             let (before, now) = (frontends[key], snapshot.frontends[key])
-            var numbers: CounterRows.Numbers?
-            if let now, before?.group !== now.group || served[key] == nil { numbers = rows.take(now.group) }
-            if let before, numbers != nil || now == nil { former.append(before.group) }
-            guard let now, !now.group.isEmpty, key.transport != .sctp else {
-                if served[key] != nil { delta.close.append(key) }
+            let old = served[key]
+            if let now, let before, old != nil, before.routes(as: now) { continue }
+            let numbers = now?.groups.map { rows.take($0) } ?? []
+            former += before?.groups ?? []
+            guard let now, now.isOpen, key.transport != .sctp else {
+                if old != nil { delta.close.append(key) }
                 continue
             }
-            guard let numbers else { continue }
-            let old = served[key]
-            let home = old == nil ? sharing.home(of: now, ownListeners: sockets.ownCount + delta.open.count) : old?.sharedAt
-            let new = ServedFrontend(frontend: now, serviceRow: numbers.service, endpointRows: numbers.endpoints, sharedAt: home)
-            if old == nil { delta.open.append(new) } else { delta.replace.append(new) }
+            // Where none is left here, those that are queued get what they came for; others meet a listener that has been silent from the
+            // first. And one that tells clients apart needs a socket of its own for it.
+            let begins =
+                old.map { old in
+                    let falls = key.transport == .tcp && now.group.isEmpty && !old.frontend.group.isEmpty
+                    return falls || old.sharedAt != nil && now.tellsClientsApart
+                } ?? true
+            let home = begins ? sharing.home(of: now, ownListeners: sockets.ownCount + delta.open.count) : old?.sharedAt
+            let new = ServedFrontend(
+                frontend: now, serviceRow: numbers[0].service, endpointRows: numbers[0].endpoints,
+                shortCircuitRows: numbers.count > 1 ? numbers[1].endpoints : [], sharedAt: home)
+            if begins {
+                if old != nil { delta.close.append(key) }
+                delta.open.append(new)
+            } else {
+                delta.replace.append(new)
+            }
         }
         // Last, so that what goes on keeps its rows.
         for group in former { rows.leave(group) }
@@ -300,7 +314,8 @@ extension DataPlane.State {
     fileprivate func reports(of keys: some Sequence<FrontendKey>) -> [ListenerReport] {
         keys.compactMap { key in
             guard let frontend = frontends[key] else { return nil }
-            let listening: ListenerReport.State = frontend.group.isEmpty ? .noEndpoints : .listening
+            let listening: ListenerReport.State =
+                frontend.isSilent ? .noEndpointsHere : frontend.isOpen ? .listening : .noEndpoints
             let state = failures[key].map(ListenerReport.State.failed) ?? listening
             return ListenerReport(key: key, service: frontend.group.service, state: state)
         }.sorted { Self.precedes($0.key, $1.key) }

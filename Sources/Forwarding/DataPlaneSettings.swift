@@ -80,6 +80,8 @@ package struct ListenerReport: Sendable {
         case listening
         /// The group is empty: there is no socket, so the kernel refuses clients.
         case noEndpoints
+        /// There are endpoints, but on other nodes only: whoever has no way round hears nothing.
+        case noEndpointsHere
         /// The address can't be bound; the text says why and what to do.
         case failed(String)
     }

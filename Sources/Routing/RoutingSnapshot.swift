@@ -39,24 +39,6 @@ package struct FrontendKey: Hashable, Sendable, CustomStringConvertible {
     package var description: String { "\(transport.rawValue.lowercased()) \(address)" }
 }
 
-/// One listening virtual IP:port, the group its connections go to, and why it listens there.
-package struct Frontend: Sendable {
-    /// Which field of the Service asked for the address; said in logs and statistics.
-    package enum Origin: String, Sendable {
-        case clusterIP, externalIP, loadBalancerIP, nodePort
-    }
-
-    package let key: FrontendKey
-    package let origin: Origin
-    package let group: EndpointGroup
-
-    package init(key: FrontendKey, origin: Origin, group: EndpointGroup) {
-        self.key = key
-        self.origin = origin
-        self.group = group
-    }
-}
-
 /// The one value that crosses from the control plane to the workers: what to listen on and where each connection may go.
 ///
 /// Immutable. A change of one Service builds new groups for that Service only; the others are the same objects as in the

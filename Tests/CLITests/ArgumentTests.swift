@@ -1,5 +1,6 @@
 import Addressing
 import ArgumentParser
+import ControlPlane
 import Forwarding
 import FoundationEssentials
 import ObjectSources
@@ -210,6 +211,12 @@ struct RunCommandTests {
         #expect(AdminListenArgument(argument: text) == listen)
     }
 
+    @Test func rangesOfPodsAreGivenAtOnceOrOneByOne() throws {
+        let command = try RunCommand.parse(["80=81", "--cluster-cidr", "10.0.0.0/8,fd00::/64", "--cluster-cidr", "192.0.2.0/24"])
+        #expect(command.node.node.clusterRanges.map(\.description) == ["10.0.0.0/8", "fd00::/64", "192.0.2.0/24"])
+        #expect(try RunCommand.parse(["80=81"]).node.node.clusterRanges.isEmpty)
+    }
+
     @Test func filesAndShorthandsMix() throws {
         let command = try RunCommand.parse([
             "web.yaml", "80=81", "-", "--engine", "io_uring", "--workers", "3", "--admin-socket", "none", "--log-format", "json", "--grace",
@@ -227,9 +234,8 @@ struct RunCommandTests {
         [], ["80=x"], ["-", "-"], ["web.yaml", "--print"], ["a", "--workers", "0"], ["a", "--grace", "1"], ["a", "--engine", "kqueue"],
         ["a", "--idle-timeout", "1ms"], ["a", "--half-close-timeout", "never"], ["a", "--tcp-keepalive", "10h"],
         ["a", "--tcp-user-timeout", "1000h"], ["a", "--connect-timeout", "0s"], ["a", "--proxy-header-timeout", "0s"],
-        ["a", "--admin-socket", ""], ["a", "--pin", "yes"],
-        ["a", "--log-connections", "some"],
-        ["a", "--connections-max", "0"],
+        ["a", "--admin-socket", ""], ["a", "--pin", "yes"], ["a", "--cluster-cidr", "10.0.0.1/8"],
+        ["a", "--log-connections", "some"], ["a", "--connections-max", "0"],
         ["a", "--listeners-max", "0"],
     ])
     func usageErrorsExitWith64(arguments: [String]) {

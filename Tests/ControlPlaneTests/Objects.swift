@@ -94,6 +94,8 @@ enum Verdict: Equatable, CustomStringConvertible {
     case notHandled
     /// There is a frontend without endpoints: the kernel refuses.
     case refused
+    /// Nothing is heard: endpoints are elsewhere only, or the client is none that is taken.
+    case silence
     /// The endpoints that connections reach, all of them, sorted.
     case reaches([String])
 
@@ -101,6 +103,7 @@ enum Verdict: Equatable, CustomStringConvertible {
         switch self {
         case .notHandled: "not handled"
         case .refused: "refused"
+        case .silence: "silence"
         case .reaches(let endpoints): endpoints.joined(separator: " ")
         }
     }
@@ -112,14 +115,20 @@ extension RoutingSnapshot {
         let key = Objects.frontend(destination)
         let any = SocketAddress(key.address.address.family == .ipv4 ? .anyIPv4 : .anyIPv6, key.address.port)
         guard let frontend = frontends[key] ?? frontends[FrontendKey(any, key.transport)] else { return .notHandled }
+        let group: EndpointGroup
+        switch frontend.verdict(of: Objects.ip(client)) {
+        case .refused: return .refused
+        case .dropped: return .silence
+        case .forwarded(let chosen): group = chosen
+        }
         var random = RandomSource(seed: 1)
         var turn = Turn()
         var reached: Set<SocketAddress> = []
         for _ in 0..<200 {
-            let chosen = frontend.group.choose(
+            let chosen = group.choose(
                 client: Objects.ip(client), tried: Tried(), turn: &turn, random: &random, connectionsActive: { _ in 0 })
             guard let chosen else { return .refused }
-            reached.insert(frontend.group.endpoints[chosen].address)
+            reached.insert(group.endpoints[chosen].address)
         }
         return .reaches(reached.sorted().map(\.description))
     }

@@ -39,6 +39,8 @@ package final class SimulatedDriver: Driver {
     package var pipesOpen: Int { (0..<settings.pipes).count { pipes[$0].isTaken } }
     /// What the caller did against the contract; empty is right. At most `breachesMax` are kept.
     package private(set) var breaches: [String] = []
+    /// Whether listeners can be told whose connections to take.
+    package var grantsFilters = true
     /// Sockets that can be open at once; may be changed at any time.
     package var descriptorLimit: Int
     package private(set) var socketsOpen = 0
@@ -167,12 +169,13 @@ package final class SimulatedDriver: Driver {
 
     // MARK: - Sockets
 
-    package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
+    package func openListener(_ address: SocketAddress, backlog: Int32, _ arrivals: ArrivalFilter) -> Opened {
         systemCalls &+= 1
         if let errno = network.bindErrors[address] { return Opened(error: errno) }
         let opened = open(.listener, place: 0, address.address.family)
         guard opened.error == 0 else { return opened }
         let index = network.listen(address, backlog: Int(backlog), owner: .socket(opened.socket.index))
+        network.setArrivals(grantsFilters ? arrivals : nil, of: index)
         sockets[Int(opened.socket.index)].place = UInt32(index)
         return opened
     }
@@ -233,6 +236,17 @@ package final class SimulatedDriver: Driver {
         }
         let row = sockets[Int(socket.index)]
         return row.kind == .stream && network.ends[Int(row.place)].isReset
+    }
+
+    @discardableResult
+    package func setArrivals(_ arrivals: ArrivalFilter, of listener: SocketID) -> Bool {
+        systemCalls &+= 1
+        guard isCurrent(listener), sockets[Int(listener.index)].kind == .listener else {
+            breach("setArrivals on what is no open listener")
+            return false
+        }
+        network.setArrivals(grantsFilters ? arrivals : nil, of: Int(sockets[Int(listener.index)].place))
+        return grantsFilters || arrivals.isOpenToAll
     }
 
     @discardableResult

@@ -69,6 +69,8 @@ package final class SimulatedNetwork {
         var owner: Owner
         var isOpen = true
         var arrivalsStopped = false
+        /// Whose connections it takes; nil: everybody's.
+        var arrivals: ArrivalFilter?
         var backlog: Int
         var head = noEnd
         var tail = noEnd
@@ -223,6 +225,8 @@ package final class SimulatedNetwork {
 
     func stopArrivals(_ index: Int) { listeners[index].arrivalsStopped = true }
 
+    func setArrivals(_ arrivals: ArrivalFilter?, of index: Int) { listeners[index].arrivals = arrivals }
+
     /// Closes a listener. What is queued is reset, as Linux does.
     func closeListener(_ index: Int) {
         listeners[index].isOpen = false
@@ -345,7 +349,8 @@ package final class SimulatedNetwork {
         if !blackHoles.isEmpty, blackHoles.contains(remote) { return }
         if !unreachable.isEmpty, unreachable.contains(remote) { return connectFailed(end, EHOSTUNREACH) }
         guard let index = listener(for: steered[remote] ?? remote) else { return connectFailed(end, ECONNREFUSED) }
-        if listeners[index].arrivalsStopped || listeners[index].count >= listeners[index].backlog {
+        let isAdmitted = !listeners[index].arrivalsStopped && listeners[index].arrivals?.admits(ends[Int(end)].local.address) != false
+        if !isAdmitted || listeners[index].count >= listeners[index].backlog {
             // The SYN is dropped, and sent again after 1, 2, 4 ... seconds.
             note(.synDropped)
             let attempts = ends[Int(end)].attempts

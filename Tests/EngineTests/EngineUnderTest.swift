@@ -140,10 +140,12 @@ final class EngineUnderTest {
     // MARK: - Far sides
 
     /// Opens a listener of the driver at an address of its own.
-    func listen(_ family: IPAddress.Family = .ipv4, backlog: Int32 = 512) throws -> (socket: SocketID, address: SocketAddress) {
+    func listen(
+        _ family: IPAddress.Family = .ipv4, backlog: Int32 = 512, arrivals: [[IPRange]] = []
+    ) throws -> (socket: SocketID, address: SocketAddress) {
         for _ in 0..<20 {
             let address = FreshAddress.next(family)
-            let opened = driver.openListener(address, backlog: backlog)
+            let opened = driver.openListener(address, backlog: backlog, ArrivalFilter(arrivals, of: family))
             if opened.error == EADDRINUSE { continue }
             try #require(opened.error == 0)
             return (opened.socket, address)

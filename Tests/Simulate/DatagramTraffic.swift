@@ -27,6 +27,8 @@ final class DatagramTraffic {
     private struct Port {
         let address: SocketAddress
         let settings: EndpointGroup.Settings
+        /// Whose datagrams go anywhere.
+        let clients: WorkerUnderTest.Clients
         var endpoints: [SocketAddress] = []
         /// Where datagrams may go now: to the endpoints that the worker was told of last, and until it acknowledges those before.
         var allowed: Set<SocketAddress> = []
@@ -99,7 +101,9 @@ final class DatagramTraffic {
     private func addPort(_ number: Int) {
         // The same as a TCP port.
         let address = SocketAddress(IPAddress(ipv4: 0x0a60_0001 + UInt32(number)), PortNumber(80)!)
-        var port = Port(address: address, settings: drawSettings())
+        // Clients are at 10.2.0.0 and the eleven addresses behind it.
+        let permitted = !isCalm && random.chance(0.2) ? [IPRange("10.2.0.0/30")!, IPRange("10.2.0.8/29")!] : nil
+        var port = Port(address: address, settings: drawSettings(), clients: WorkerUnderTest.Clients(permitted: permitted))
         for place in 0..<random.within(1...4) {
             let endpoint = SocketAddress(IPAddress(ipv4: 0x0af5_0000 + UInt32(number * 16 + place)), PortNumber(9000)!)
             port.endpoints.append(endpoint)
@@ -177,7 +181,9 @@ final class DatagramTraffic {
             case .open(let port): open(port)
             case .replace(let port, let part) where ports[port].isOpen:
                 let acknowledge = allow(part, port)
-                worker.replaceDatagrams(ports[port].address, to: part, settings: ports[port].settings) { _ in acknowledge() }
+                worker.replaceDatagrams(ports[port].address, to: part, settings: ports[port].settings, clients: ports[port].clients) {
+                    _ in acknowledge()
+                }
             case .replace: break
             case .die(let address): if let peer = servers.removeValue(forKey: address) { network.removeDatagramPeer(peer) }
             case .live(let address):
@@ -190,7 +196,8 @@ final class DatagramTraffic {
         guard !ports[port].isOpen else { return }
         ports[port].isOpen = true
         let acknowledge = allow(ports[port].endpoints, port)
-        worker.openDatagrams(ports[port].address, to: ports[port].endpoints, settings: ports[port].settings) { _ in acknowledge() }
+        let (endpoints, settings) = (ports[port].endpoints, ports[port].settings)
+        worker.openDatagrams(ports[port].address, to: endpoints, settings: settings, clients: ports[port].clients) { _ in acknowledge() }
     }
 
     private func close(_ port: Int) {
@@ -230,6 +237,11 @@ final class DatagramTraffic {
             return find("peer \(peer) heard a datagram that nobody sent: \(mark)")
         }
         if portOfPeer[peer] != portOfPeer[client] { find("peer \(peer) heard \(mark), which was for another port") }
+        if let permitted = ports[portOfPeer[client]!].clients.permitted,
+            !permitted.contains(where: { $0.contains(network.datagramPeer(client).local.address) })
+        {
+            find("peer \(peer) heard \(mark), whose client is not permitted")
+        }
         if network.datagramPeer(peer).isServer { heardByServers[mark, default: 0] += 1 } else { heardByClients[mark, default: 0] += 1 }
     }
 

@@ -9,16 +9,18 @@ extension WorkerUnderTest {
     /// - Parameter acknowledge: called once the worker has done it.
     func openDatagrams(
         _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings(),
-        acknowledge: @escaping @Sendable (WorkerReply) -> Void = { _ in }
+        clients: Clients = Clients(), acknowledge: @escaping @Sendable (WorkerReply) -> Void = { _ in }
     ) {
-        post(.apply(open: [serveDatagrams(address, to: endpoints, settings: settings)], replace: [], close: [], acknowledge: acknowledge))
+        let served = serveDatagrams(address, to: endpoints, settings: settings, clients: clients)
+        post(.apply(open: [served], replace: [], close: [], acknowledge: acknowledge))
     }
 
     func replaceDatagrams(
         _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings(),
-        acknowledge: @escaping @Sendable (WorkerReply) -> Void = { _ in }
+        clients: Clients = Clients(), acknowledge: @escaping @Sendable (WorkerReply) -> Void = { _ in }
     ) {
-        post(.apply(open: [], replace: [serveDatagrams(address, to: endpoints, settings: settings)], close: [], acknowledge: acknowledge))
+        let served = serveDatagrams(address, to: endpoints, settings: settings, clients: clients)
+        post(.apply(open: [], replace: [served], close: [], acknowledge: acknowledge))
     }
 
     func closeDatagrams(_ address: SocketAddress, acknowledge: @escaping @Sendable (WorkerReply) -> Void = { _ in }) {

@@ -56,40 +56,69 @@ final class WorkerUnderTest {
         while network.now < deadline, driver.breaches.isEmpty { worker.tick(waitMax: deadline - network.now) }
     }
 
+    /// How clients of a frontend are told apart.
+    struct Clients {
+        var isSilent = false
+        /// nil: all of them.
+        var permitted: [IPRange]?
+        /// Those near by, and where they are led.
+        var nearby = NearbyClients()
+        var nearbyEndpoints: [SocketAddress]?
+    }
+
     /// Serves an address, by a listener of its own or, where one is named, by that which it shares with others.
     func open(
         _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings = EndpointGroup.Settings(),
-        _ transport: TransportProtocol = .tcp, sharedAt home: SocketAddress? = nil
+        _ transport: TransportProtocol = .tcp, clients: Clients = Clients(), sharedAt home: SocketAddress? = nil
     ) {
         if let home { network.steered[address] = home }
-        post(.apply(open: [serve(address, to: endpoints, settings, transport, sharedAt: home)], replace: [], close: []) { _ in })
+        let served = serve(address, to: endpoints, settings, transport, clients, sharedAt: home)
+        post(.apply(open: [served], replace: [], close: []) { _ in })
     }
 
     /// Puts another group behind an address.
     func replace(
-        _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings, _ transport: TransportProtocol = .tcp
+        _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings, _ transport: TransportProtocol = .tcp,
+        clients: Clients = Clients()
     ) {
-        post(.apply(open: [], replace: [serve(address, to: endpoints, settings, transport)], close: []) { _ in })
+        post(.apply(open: [], replace: [serve(address, to: endpoints, settings, transport, clients)], close: []) { _ in })
     }
 
     private func serve(
         _ address: SocketAddress, to endpoints: [SocketAddress], _ settings: EndpointGroup.Settings, _ transport: TransportProtocol,
-        sharedAt home: SocketAddress? = nil
+        _ clients: Clients, sharedAt home: SocketAddress? = nil
     ) -> ServedFrontend {
-        let key = FrontendKey(address, transport)
         let service = ServicePortName(namespace: "default", name: "s\(serviceRows.count)", port: "", transport: transport)
-        let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
-        let rows = nextRow + 1..<nextRow + 1 + group.endpoints.count
-        let frontend = ServedFrontend(
-            frontend: Frontend(key: key, origin: .clusterIP, group: group), serviceRow: nextRow, endpointRows: Array(rows), sharedAt: home)
+        let frontend = Self.frontend(FrontendKey(address, transport), service, to: endpoints, settings, clients)
+        let rows = nextRow + 1..<nextRow + 1 + frontend.group.endpoints.count
+        let otherRows = rows.upperBound..<rows.upperBound + (frontend.rules?.shortCircuit?.group.endpoints.count ?? 0)
+        let served = ServedFrontend(
+            frontend: frontend, serviceRow: nextRow, endpointRows: Array(rows), shortCircuitRows: Array(otherRows),
+            sharedAt: home)
         serviceRows.append(nextRow)
-        endpointRows += Array(rows)
-        nextRow = rows.upperBound
-        return frontend
+        endpointRows += Array(rows) + Array(otherRows)
+        nextRow = otherRows.upperBound
+        return served
+    }
+
+    private static func frontend(
+        _ key: FrontendKey, _ service: ServicePortName, to endpoints: [SocketAddress], _ settings: EndpointGroup.Settings,
+        _ clients: Clients
+    ) -> Frontend {
+        func group(_ endpoints: [SocketAddress]) -> EndpointGroup {
+            EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
+        }
+        let shortCircuit = clients.nearbyEndpoints.map { ShortCircuit(clients: clients.nearby, group: group($0)) }
+        let rules = ClientRules(permitted: clients.permitted, shortCircuit: shortCircuit)
+        return Frontend(
+            key: key, origin: .clusterIP, group: group(endpoints), isSilent: clients.isSilent,
+            rules: rules == ClientRules() ? nil : rules)
     }
 
     /// A UDP port as workers serve it. No endpoint stands behind two of them.
-    func serveDatagrams(_ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings) -> ServedFrontend {
+    func serveDatagrams(
+        _ address: SocketAddress, to endpoints: [SocketAddress], settings: EndpointGroup.Settings, clients: Clients
+    ) -> ServedFrontend {
         func row(_ rows: inout [SocketAddress: Int], _ address: SocketAddress) -> Int {
             if let row = rows[address] { return row }
             defer { nextRow += 1 }
@@ -97,11 +126,12 @@ final class WorkerUnderTest {
             return nextRow
         }
         let service = ServicePortName(namespace: "default", name: "u\(address)", port: "", transport: .udp)
-        let group = EndpointGroup(service: service, settings: settings, endpoints: endpoints.map { Endpoint($0) })
+        let frontend = Self.frontend(FrontendKey(address, .udp), service, to: endpoints, settings, clients)
+        let others = frontend.rules?.shortCircuit?.group.endpoints ?? []
         return ServedFrontend(
-            frontend: Frontend(key: FrontendKey(address, .udp), origin: .clusterIP, group: group),
-            serviceRow: row(&datagramRows, address),
-            endpointRows: group.endpoints.map { row(&datagramEndpointRows, $0.address) })
+            frontend: frontend, serviceRow: row(&datagramRows, address),
+            endpointRows: frontend.group.endpoints.map { row(&datagramEndpointRows, $0.address) },
+            shortCircuitRows: others.map { row(&datagramEndpointRows, $0.address) })
     }
 
     /// Serves an address no more.

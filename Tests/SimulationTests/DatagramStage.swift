@@ -68,8 +68,11 @@ final class DatagramStage {
     func end(_ endpoint: Int) { if let server = servers.removeValue(forKey: endpoint) { network.close(server) } }
 
     /// Serves the port by these endpoints, by all if none are named.
-    func open(_ settings: EndpointGroup.Settings = settings(), to some: [Int]? = nil, at address: SocketAddress = frontend) {
-        worker.openDatagrams(address, to: (some ?? Array(endpoints.indices)).map { endpoints[$0] }, settings: settings)
+    func open(
+        _ settings: EndpointGroup.Settings = settings(), to some: [Int]? = nil, at address: SocketAddress = frontend,
+        clients: WorkerUnderTest.Clients = WorkerUnderTest.Clients()
+    ) {
+        worker.openDatagrams(address, to: (some ?? Array(endpoints.indices)).map { endpoints[$0] }, settings: settings, clients: clients)
         run()
     }
 

@@ -29,7 +29,7 @@ struct AllocationOptions: ParsableArguments {
     }
 }
 
-/// `--service-cidr`.
+/// `--service-cidr`, `--cluster-cidr`.
 struct ServiceRanges: ExpressibleByArgument, Equatable, CustomStringConvertible {
     var ranges: [IPRange]
 

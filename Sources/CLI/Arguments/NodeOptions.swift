@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import ControlPlane
 
-/// What of this node traffic policies and topology hints go by.
+/// What of this node traffic policies and topology hints go by, and which Services are its own.
 struct NodeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Name of this node, as nodeName of endpoints has it. (default: the host's name)", valueName: "name"))
     var nodeName: String?
@@ -12,9 +12,27 @@ struct NodeOptions: ParsableArguments {
             valueName: "key=value,..."))
     var nodeLabels: NodeLabels?
 
+    @Option(
+        help: ArgumentHelp(
+            "Where the cluster's Pods are; may be given again. Like this node itself they reach all endpoints behind an address from "
+                + "outside, whatever externalTrafficPolicy says.",
+            valueName: "cidr,..."))
+    var clusterCidr: [ServiceRanges] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Serve the Services whose label service.kubernetes.io/service-proxy-name has this value, and no others. (default: those "
+                + "without the label)",
+            valueName: "name"))
+    var serviceProxyName: String?
+
     init() {}
 
-    var node: LocalNode { LocalNode(name: nodeName ?? Host.name.lowercased(), zone: nodeLabels?.values[LocalNode.zoneLabel]) }
+    var node: LocalNode {
+        var node = LocalNode(name: nodeName ?? Host.name.lowercased(), zone: nodeLabels?.values[LocalNode.zoneLabel])
+        node.clusterRanges = clusterCidr.flatMap(\.ranges)
+        return node
+    }
 }
 
 /// `--node-labels`: `key=value`, separated by commas.

@@ -39,7 +39,7 @@ struct CheckCommand: ParsableCommand {
         let written = ManifestSource(roots: sources, strictness: strictness, judgesServices: false, isWatching: false).load()
         var admission = ServiceAdmission(allocations: try allocation.allocations(seed: 0), strictness: strictness)
         let state = admission.admit(written, at: 0)
-        var compiler = SnapshotCompiler(node: node.node)
+        var compiler = SnapshotCompiler(node: node.node, proxyName: node.serviceProxyName)
         let compilation = compiler.compile(state.objects)
         let report = CheckReport(
             objects: state.objects, diagnostics: state.diagnostics + compilation.notices, totals: compilation.totals)

@@ -179,8 +179,9 @@ struct RunCommand: AsyncParsableCommand {
                 settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
                 virtualAddresses: VirtualAddresses(
                     choice: hostNetwork, ranges: allocation.serviceCidr.ranges, nodePorts: allocation.nodePortRange.ports),
-                allocations: try allocation.allocations(seed: settings.seed), node: node.node, adminSocket: adminSocket,
-                adminListen: adminListen, logFormat: logFormat, arguments: sources))
+                allocations: try allocation.allocations(seed: settings.seed), node: node.node,
+                proxyName: node.serviceProxyName, adminSocket: adminSocket, adminListen: adminListen, logFormat: logFormat,
+                arguments: sources))
         let code = await balancer.run()
         // Not a return: nothing that still runs (a request on the admin socket, a file being read) may hold the process.
         Host.exitNow(code)

@@ -1,6 +1,7 @@
 internal import AdminServer
 internal import ControlPlane
 internal import Forwarding
+internal import HostNetwork
 internal import Logging
 internal import ObjectSources
 internal import Probing
@@ -26,6 +27,8 @@ struct Balancer {
         var virtualAddresses: VirtualAddresses
         var allocations: Allocations
         var node: LocalNode
+        /// Which proxy this is, where Services are left to one by name.
+        var proxyName: String?
         var adminSocket: AdminSocketArgument?
         var adminListen: AdminListenArgument?
         var logFormat: LogFormat
@@ -68,12 +71,16 @@ struct Balancer {
     private var journal = Journal()
     private var prober: Prober?
     private var virtualAddresses: VirtualAddresses
+    private let serviceHealth: ServiceHealthServers
+    private var healthCheckPorts: [HealthCheckPort] = []
 
     init(options: Options) {
         self.options = options
         virtualAddresses = options.virtualAddresses
         admission = ServiceAdmission(allocations: options.allocations)
-        compiler = SnapshotCompiler(node: options.node)
+        compiler = SnapshotCompiler(node: options.node, proxyName: options.proxyName)
+        let status = status
+        serviceHealth = ServiceHealthServers { status.phase == .serving && !status.liveness().contains(where: \.isFailure) }
         let sink = LogSink(format: options.logFormat)
         self.sink = sink
         logger = Logger(label: "ringway") { _ in LineLogHandler(sink: sink) }
@@ -148,6 +155,7 @@ struct Balancer {
                 isRetryDue = false
                 let reports = await apply(compiler.snapshot, on: dataPlane)
                 log(journal.listenersReported(reports))
+                _ = await answerHealthChecks(at: healthCheckPorts)
             case .terminationRequested(let signal):
                 await drain(dataPlane, signal: signal) {
                     logging?.cancel()
@@ -159,6 +167,7 @@ struct Balancer {
         }
         log(virtualAddresses.end())
         source?.stop()
+        await serviceHealth.stop()
         await admin.stop()
         return ExitStatus.success
     }
@@ -202,7 +211,8 @@ struct Balancer {
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         status.phase = .serving
 
-        log(journal.found(state.diagnostics + compilation.notices))
+        let unanswered = await answerHealthChecks(at: compilation.healthCheckPorts)
+        log(journal.found(state.diagnostics + compilation.notices + unanswered))
         let limits = LimitsReport(budget: dataPlane.descriptorBudget, connectionsMax: options.settings.connectionsMax)
         if let warning = limits.warning { logger.warning("\(warning)") }
         let greeting = StartReport(
@@ -234,6 +244,7 @@ struct Balancer {
 
     /// Compiles what is in force from now on, and shows it to whoever asks what there is.
     private mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
+        compiler.nodeChanged(to: node)
         let compilation = compiler.compile(objects)
         let (changed, removed) = (compiler.servicesChanged, compiler.servicesRemoved)
         status.inventory.update {
@@ -252,22 +263,46 @@ struct Balancer {
             isSharingProblemSaid = true
             logger.warning("every cluster IP has listeners of its own, also beyond --listeners-max", metadata: ["reason": "\(problem)"])
         }
-        let failed = reports.reports.contains { if case .failed = $0.state { true } else { false } }
-        if failed, !isRetryDue {
-            isRetryDue = true
-            let eventsContinuation = eventsContinuation
-            Task {
-                try? await Task.sleep(for: Self.listenRetryInterval)
-                eventsContinuation.yield(.retryDue)
-            }
-        }
+        if reports.reports.contains(where: { if case .failed = $0.state { true } else { false } }) { retryLater() }
         return reports
+    }
+
+    private mutating func retryLater() {
+        guard !isRetryDue else { return }
+        isRetryDue = true
+        let eventsContinuation = eventsContinuation
+        Task {
+            try? await Task.sleep(for: Self.listenRetryInterval)
+            eventsContinuation.yield(.retryDue)
+        }
+    }
+
+    /// This node with the addresses that the host has now.
+    private var node: LocalNode {
+        var node = options.node
+        // Where they can't be had, clients of this host are known by loopback and by asking an address from itself.
+        node.addresses = (try? HostNetwork.addresses()) ?? []
+        return node
+    }
+
+    /// Answers load balancers at these ports, and says at which it can't; those are tried again.
+    private mutating func answerHealthChecks(at ports: [HealthCheckPort]) async -> [Diagnostic] {
+        healthCheckPorts = ports
+        let failures = await serviceHealth.serve(ports)
+        if !failures.isEmpty { retryLater() }
+        return failures.map { port, reason in
+            Diagnostic(
+                severity: .warning, location: port.location,
+                object: ObjectKey(kind: .service, namespace: port.service.namespace, name: port.service.name),
+                message: "failed to start healthcheck \"\(port.service)\" on port \(port.port): \(reason)")
+        }
     }
 
     /// - Returns: whether the workers had to be told anything.
     private mutating func reconcile(with state: DesiredState, on dataPlane: DataPlane) async -> Bool {
         let compilation = compile(state.objects)
-        log(journal.found(state.diagnostics + compilation.notices))
+        let unanswered = await answerHealthChecks(at: compilation.healthCheckPorts)
+        log(journal.found(state.diagnostics + compilation.notices + unanswered))
         if let snapshot = compilation.snapshot {
             let reports = await apply(snapshot, on: dataPlane)
             log(journal.applied(compilation, listeners: reports, rejectedObjects: state.rejectedObjects))

@@ -138,7 +138,7 @@ final class ProcessStatus: Sendable {
         for report in state.dataPlane?.listenerReports ?? [] {
             switch report.state {
             case .listening: reading.listenersOpen += 1
-            case .noEndpoints: reading.listenersWithoutEndpoints += 1
+            case .noEndpoints, .noEndpointsHere: reading.listenersWithoutEndpoints += 1
             case .failed: reading.listenersFailed += 1
             }
         }

@@ -73,6 +73,8 @@ struct Journal {
                     Entry(level: .error, message: "can't listen", fields: fields.merging(["reason": reason]) { first, _ in first }))
             case .noEndpoints:
                 entries.append(Entry(level: .warning, message: "no endpoints: clients are refused", fields: fields))
+            case .noEndpointsHere:
+                entries.append(Entry(level: .warning, message: "no endpoints on this node: clients hear nothing", fields: fields))
             case .listening:
                 // A new listener is counted in the line of the change; one that recovered is news.
                 if before != nil { entries.append(Entry(level: .info, message: "listening", fields: fields)) }

@@ -54,13 +54,14 @@ struct StartReport {
         switch report.state {
         case .listening: return start
         case .noEndpoints: return start + "  not open: the Service has no endpoints, so clients are refused"
+        case .noEndpointsHere: return start + "  silent: its endpoints are on other nodes, so clients hear nothing"
         case .failed(let reason): return start + "  failed: \(reason)"
         }
     }
 
     private func backends(of reports: [ListenerReport]) -> String? {
         var addresses: Set<SocketAddress> = []
-        for report in reports { addresses.formUnion(snapshot.frontends[report.key]?.group.endpoints.map(\.address) ?? []) }
+        for report in reports { addresses.formUnion(snapshot.frontends[report.key]?.groups.flatMap(\.endpoints).map(\.address) ?? []) }
         guard !addresses.isEmpty else { return nil }
         let shown = addresses.sorted().prefix(Self.backendsMax).map(\.description).joined(separator: "   ")
         let more = addresses.count > Self.backendsMax ? "   … \(addresses.count) in all" : ""

@@ -1,3 +1,4 @@
+package import Addressing
 package import Routing
 package import ServiceModel
 
@@ -10,8 +11,27 @@ package struct Compilation: Sendable {
     package let totals: SnapshotTotals
     /// How the endpoints are to be asked whether they are well; those that are not in it are not asked.
     package let probes: [EndpointKey: [Probe]]
+    /// Where load balancers ask whether this node has endpoints, and what they are to hear; by port.
+    package let healthCheckPorts: [HealthCheckPort]
     /// Everything the objects ask for that is not done, in the order of the source. All that hold now, not only new ones.
     package let notices: [Diagnostic]
+}
+
+/// `spec.healthCheckNodePort`: asked by whoever balances between nodes, which is to leave out those without endpoints of the Service.
+package struct HealthCheckPort: Hashable, Sendable {
+    package let service: ServiceKey
+    package let port: PortNumber
+    /// Addresses of endpoints on this node that are ready. One that terminates is not among them, though it may still serve.
+    package var endpointsHere = 0
+    /// Where the Service stands in its source.
+    package let location: SourceLocation
+
+    package init(service: ServiceKey, port: PortNumber, endpointsHere: Int = 0, location: SourceLocation) {
+        self.service = service
+        self.port = port
+        self.endpointsHere = endpointsHere
+        self.location = location
+    }
 }
 
 /// How much is served.

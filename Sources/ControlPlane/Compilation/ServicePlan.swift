@@ -19,12 +19,15 @@ struct ServicePlan: Equatable {
         /// By `internalTrafficPolicy`, for clusterIPs, and by `externalTrafficPolicy`, for all others.
         var internalScope: EndpointScope
         var externalScope: EndpointScope
+        /// Whose clients are taken, where the Service says so.
+        var sources: SourceRanges
         /// Where the port stands in its source, for notices.
         var location: SourceLocation
 
-        /// The pool for a frontend of that family and origin: index into `pools`.
-        func poolIndex(for family: IPAddress.Family, _ origin: Frontend.Origin) -> Int {
-            let scope = origin == .clusterIP ? internalScope : externalScope
+        func scope(_ origin: Frontend.Origin) -> EndpointScope { origin == .clusterIP ? internalScope : externalScope }
+
+        /// The pool for a frontend of that family: index into `pools`.
+        func poolIndex(for family: IPAddress.Family, _ scope: EndpointScope) -> Int {
             guard let index = pools.firstIndex(where: { $0.frontendFamilies.contains(family) && $0.scopes.contains(scope) }) else {
                 preconditionFailure("the pools of \(name) leave out \(family), \(scope)")
             }
@@ -34,23 +37,32 @@ struct ServicePlan: Equatable {
 
     private(set) var ports: [Port] = []
     private(set) var health = HealthPlan()
+    /// Where a load balancer asks whether this node has endpoints of the Service.
+    private(set) var healthCheckPort: HealthCheckPort?
     private(set) var notices: [Diagnostic] = []
 
     private let key: ServiceKey
     private let object: ObjectKey
     private let node: LocalNode
 
-    init(key: ServiceKey, inputs: ServiceInputs, node: LocalNode) {
+    private static let proxyLabel = "service.kubernetes.io/service-proxy-name"
+
+    /// - Parameter proxyName: which proxy this is: others' Services are left alone.
+    init(key: ServiceKey, inputs: ServiceInputs, node: LocalNode, proxyName: String?) {
         self.key = key
         self.node = node
         object = inputs.service.key
         guard case .service(let service) = inputs.service.body else {
             preconditionFailure("the inputs of Service \(key) begin with a \(inputs.service.key.kind)")
         }
-        if let proxy = inputs.service.metadata.labels["service.kubernetes.io/service-proxy-name"] {
-            note(
-                .warning, inputs.service.location,
-                "Service \(key) is left to the proxy \"\(proxy)\", as its label service.kubernetes.io/service-proxy-name asks")
+        let proxy = inputs.service.metadata.labels[Self.proxyLabel]
+        guard proxy == proxyName else {
+            // Whoever has named this proxy knows that it leaves the others.
+            if let proxy {
+                note(
+                    .warning, inputs.service.location,
+                    "Service \(key) is left to the proxy \"\(proxy)\", as its label \(Self.proxyLabel) asks")
+            }
             return
         }
         // An ExternalName is a DNS alias and a headless Service has no virtual address: neither is proxied, on purpose.
@@ -73,8 +85,8 @@ struct ServicePlan: Equatable {
             if opensNodePorts, let nodePort = port.nodePort {
                 // The only field that listens on any address, because that is what a nodePort asks for: every address of the
                 // node, in both families. They don't clash, as the data plane sets IPV6_V6ONLY.
-                for any in [IPAddress.anyIPv4, .anyIPv6] {
-                    listens.append(Listen(key: FrontendKey(SocketAddress(any, nodePort), port.transport), origin: .nodePort))
+                for address in node.nodePortAddresses ?? [.anyIPv4, .anyIPv6] {
+                    listens.append(Listen(key: FrontendKey(SocketAddress(address, nodePort), port.transport), origin: .nodePort))
                 }
             }
             guard !listens.isEmpty else { continue }
@@ -83,12 +95,21 @@ struct ServicePlan: Equatable {
                     name: ServicePortName(namespace: key.namespace, name: key.name, port: port.name, transport: port.transport),
                     settings: EndpointGroup.Settings(service, port), weights: EndpointWeights(service.settings.weights ?? []),
                     listens: listens, pools: [], internalScope: EndpointScope(service.internalTrafficPolicy),
-                    externalScope: EndpointScope(service.externalTrafficPolicy), location: port.location))
+                    externalScope: EndpointScope(service.externalTrafficPolicy), sources: SourceRanges(service, node),
+                    location: port.location))
         }
         if ports.isEmpty, unforwarded < service.ports.count {
             note(
                 .warning, inputs.service.location,
                 "Service \(key) has no address to listen on: give it externalIPs, a clusterIP, a nodePort or status.loadBalancer.ingress")
+        }
+        for family in SourceRanges(service, node).openFamilies(among: service.loadBalancerIPs) {
+            note(
+                .warning, inputs.service.location,
+                "Service \(key): loadBalancerSourceRanges has no \(family.name) range, so everybody may use its \(family.name) addresses")
+        }
+        if service.type == .loadBalancer, service.externalTrafficPolicy == .local, let port = service.healthCheckNodePort {
+            healthCheckPort = HealthCheckPort(service: key, port: port, location: inputs.service.location)
         }
         let (slices, source) = Self.slices(of: service, inputs)
         fillPools(service: service, inputs: inputs, slices: slices, source: source)
@@ -135,6 +156,7 @@ struct ServicePlan: Equatable {
             let pool = EndpointPool(
                 frontendFamilies: EndpointPool.bothFamilies, scopes: [.cluster, .local], endpoints: Set(inline).sorted())
             for index in ports.indices { ports[index].pools = [pool] }
+            healthCheckPort?.endpointsHere = Set(inline.map(\.address)).count
             return
         }
         if inputs.slices.isEmpty, inputs.endpoints == nil, inputs.pods.isEmpty {
@@ -144,12 +166,16 @@ struct ServicePlan: Equatable {
                 "Service \(key) has no endpoints: there is no EndpointSlice with the label kubernetes.io/service-name: \(key.name), "
                     + "no Endpoints \(key)\(selected) and no annotation ringway.dev/endpoints")
         }
+        var readyHere: Set<IPAddress> = []
+        defer { healthCheckPort?.endpointsHere = readyHere.count }
         for index in ports.indices {
             let port = ports[index]
-            let scopes = Set(port.listens.map { $0.origin == .clusterIP ? port.internalScope : port.externalScope })
+            // Clients near by go to all endpoints from outside, too.
+            let scopes = Set(port.listens.flatMap { $0.origin == .clusterIP ? [port.internalScope] : [port.externalScope, .cluster] })
             let join = EndpointJoin(
                 slices: slices, portName: port.name.port, transport: port.name.transport, scopes: scopes, node: node)
             ports[index].pools = join.pools
+            readyHere.formUnion(join.readyHere)
             if !join.portFound, !slices.isEmpty {
                 let transport = port.name.transport
                 let names = Set(slices.flatMap(\.ports).filter { $0.transport == transport }.map { "\"\($0.name)\"" }).sorted()

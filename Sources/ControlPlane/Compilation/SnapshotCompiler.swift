@@ -23,16 +23,33 @@ package struct SnapshotCompiler: Sendable {
     private var pods = PodIndex()
     private var probes: [EndpointKey: [Probe]] = [:]
 
-    private let node: LocalNode
+    private var node: LocalNode
+    /// Whether all Services are to be looked at again.
+    private var nodeHasChanged = false
 
-    /// - Parameter node: whose endpoints are local, and which hints are followed.
-    package init(node: LocalNode = LocalNode()) {
+    private let proxyName: String?
+
+    /// - Parameters:
+    ///   - node: whose endpoints are local, and which hints are followed.
+    ///   - proxyName: serve the Services that their label `service.kubernetes.io/service-proxy-name` leaves to this proxy; nil: those
+    ///     without the label.
+    package init(node: LocalNode = LocalNode(), proxyName: String? = nil) {
         self.node = node
+        self.proxyName = proxyName
+    }
+
+    /// Takes what this node is from the next set of objects on.
+    package mutating func nodeChanged(to node: LocalNode) {
+        guard node != self.node else { return }
+        self.node = node
+        nodeHasChanged = true
     }
 
     /// Takes the complete current set of objects.
     package mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
-        let change = tracker.objectsReplaced(by: objects)
+        var change = tracker.objectsReplaced(by: objects)
+        if nodeHasChanged { change.changed = tracker.inputs.keys.sorted() }
+        nodeHasChanged = false
         (servicesChanged, servicesRemoved) = (change.changed, change.removed)
         let podsBefore = pods
         pods = PodIndex(objects)
@@ -45,7 +62,7 @@ package struct SnapshotCompiler: Sendable {
         for key in change.removed { services[key] = nil }
         for key in change.changed {
             guard let inputs = tracker.inputs[key] else { continue }
-            let plan = ServicePlan(key: key, inputs: inputs, node: node)
+            let plan = ServicePlan(key: key, inputs: inputs, node: node, proxyName: proxyName)
             let before = services[key]
             listensChanged = listensChanged || before?.plan.ports.map(\.listens) != plan.ports.map(\.listens)
             services[key] = CompiledService(plan: plan, groups: before?.groups ?? [:], loopNotices: [])
@@ -65,10 +82,10 @@ package struct SnapshotCompiler: Sendable {
 
         var frontends: [FrontendKey: Frontend] = [:]
         frontends.reserveCapacity(claims.winners.count)
+        let nearby = NearbyClients(pods: node.clusterRanges, node: node.addresses)
         for (key, claim) in claims.winners {
             guard let service = services[claim.service] else { continue }
-            let group = service.group(of: claim.port, for: key.address.address.family, claim.origin)
-            frontends[key] = Frontend(key: key, origin: claim.origin, group: group)
+            frontends[key] = service.frontend(key, claim, nearby: nearby)
         }
 
         probes = allProbes()
@@ -78,12 +95,18 @@ package struct SnapshotCompiler: Sendable {
         guard let changes = SnapshotChanges(from: snapshot.frontends, to: frontends) else { return unchanged() }
         snapshot = RoutingSnapshot(generation: snapshot.generation + 1, frontends: frontends)
         return Compilation(
-            snapshot: snapshot, changes: changes, totals: SnapshotTotals(frontends), probes: probes, notices: notices)
+            snapshot: snapshot, changes: changes, totals: SnapshotTotals(frontends), probes: probes, healthCheckPorts: healthCheckPorts,
+            notices: notices)
     }
 
     private func unchanged() -> Compilation {
         Compilation(
-            snapshot: nil, changes: SnapshotChanges(), totals: SnapshotTotals(snapshot.frontends), probes: probes, notices: notices)
+            snapshot: nil, changes: SnapshotChanges(), totals: SnapshotTotals(snapshot.frontends), probes: probes,
+            healthCheckPorts: healthCheckPorts, notices: notices)
+    }
+
+    private var healthCheckPorts: [HealthCheckPort] {
+        services.values.compactMap(\.plan.healthCheckPort).sorted { ($0.port, $0.service) < ($1.port, $1.service) }
     }
 
     /// How the endpoints of all Services are asked, but for those that get no connections anyway.
@@ -119,12 +142,26 @@ private struct CompiledService {
     var groups: [GroupKey: EndpointGroup]
     var loopNotices: [Diagnostic]
 
-    func group(of port: Int, for family: IPAddress.Family, _ origin: Frontend.Origin) -> EndpointGroup {
-        let port = plan.ports[port]
-        guard let group = groups[GroupKey(port: port.name, pool: port.poolIndex(for: family, origin))] else {
-            preconditionFailure("no group was built for \(port.name)")
+    func frontend(_ key: FrontendKey, _ claim: FrontendClaims.Claim, nearby: NearbyClients) -> Frontend {
+        let port = plan.ports[claim.port]
+        let address = key.address.address
+        let (group, isSilent) = group(of: port, for: address.family, port.scope(claim.origin))
+        var shortCircuit: ShortCircuit?
+        if claim.origin != .clusterIP, port.externalScope == .local {
+            let (all, _) = self.group(of: port, for: address.family, .cluster)
+            if all.endpoints != group.endpoints { shortCircuit = ShortCircuit(clients: nearby, group: all) }
         }
-        return group
+        let rules = ClientRules(permitted: port.sources.permitted(at: address, claim.origin), shortCircuit: shortCircuit)
+        return Frontend(
+            key: key, origin: claim.origin, group: group, isSilent: isSilent, rules: rules == ClientRules() ? nil : rules)
+    }
+
+    private func group(
+        of port: ServicePlan.Port, for family: IPAddress.Family, _ scope: EndpointScope
+    ) -> (group: EndpointGroup, isSilent: Bool) {
+        let index = port.poolIndex(for: family, scope)
+        guard let group = groups[GroupKey(port: port.name, pool: index)] else { preconditionFailure("no group was built for \(port.name)") }
+        return (group, port.pools[index].isEmptyHere)
     }
 
     func names(anyOf frontends: FrontendAddresses) -> Bool {

@@ -3,12 +3,15 @@ internal import Routing
 
 extension SnapshotTotals {
     init(_ frontends: [FrontendKey: Frontend]) {
-        var groups: [ObjectIdentifier: EndpointGroup] = [:]
-        for frontend in frontends.values { groups[ObjectIdentifier(frontend.group)] = frontend.group }
-        services = Set(groups.values.map { ServiceKey(namespace: $0.service.namespace, name: $0.service.name) }).count
+        var groups: [ServicePortName: [ObjectIdentifier: EndpointGroup]] = [:]
+        for group in frontends.values.lazy.flatMap(\.groups) { groups[group.service, default: [:]][ObjectIdentifier(group)] = group }
+        services = Set(groups.keys.map { ServiceKey(namespace: $0.namespace, name: $0.name) }).count
         listeners = frontends.count
-        // Two groups of one port have different families, so no endpoint is counted twice.
-        endpoints = groups.values.reduce(0) { $0 + $1.endpoints.count }
+        // Groups of one port share endpoints where its policies differ.
+        endpoints = groups.values.reduce(0) { sum, groups in
+            let one = groups.count == 1 ? groups.values.first : nil
+            return sum + (one?.endpoints.count ?? Set(groups.values.flatMap(\.endpoints).map(\.address)).count)
+        }
     }
 }
 
@@ -22,7 +25,7 @@ extension SnapshotChanges {
                 touched.insert(frontend.group.service)
                 continue
             }
-            if before.group !== frontend.group || before.origin != frontend.origin {
+            if !before.routes(as: frontend) || before.origin != frontend.origin {
                 touched.insert(before.group.service)
                 touched.insert(frontend.group.service)
             }
@@ -54,8 +57,9 @@ extension SnapshotChanges {
         var seen: Set<ObjectIdentifier> = []
         var result: [ServicePortName: Set<SocketAddress>] = [:]
         for frontend in frontends.values where ports.contains(frontend.group.service) {
-            guard seen.insert(ObjectIdentifier(frontend.group)).inserted else { continue }
-            result[frontend.group.service, default: []].formUnion(frontend.group.endpoints.lazy.map(\.address))
+            for group in frontend.groups where seen.insert(ObjectIdentifier(group)).inserted {
+                result[group.service, default: []].formUnion(group.endpoints.lazy.map(\.address))
+            }
         }
         return result
     }

@@ -1,21 +1,6 @@
 internal import Addressing
 internal import ServiceModel
 
-/// This node, as far as the choice of endpoints goes by it.
-package struct LocalNode: Hashable, Sendable {
-    package static let zoneLabel = "topology.kubernetes.io/zone"
-
-    /// As `nodeName` of endpoints has it.
-    package var name: String?
-    /// The value of the label `topology.kubernetes.io/zone`.
-    package var zone: String?
-
-    package init(name: String? = nil, zone: String? = nil) {
-        self.name = name
-        self.zone = zone
-    }
-}
-
 /// One endpoint as its slices describe it, before any is chosen.
 struct EndpointCandidate: Hashable {
     var ready: Bool
@@ -31,6 +16,9 @@ struct EndpointCandidate: Hashable {
         zoneHints = endpoint.zoneHints
         nodeHints = endpoint.nodeHints
     }
+
+    /// One without a node is on none.
+    func isLocal(to node: LocalNode) -> Bool { nodeName != nil && nodeName == node.name }
 
     /// One address in two slices: a Pod's IP may be used again while the old Pod still terminates, so the entry that
     /// does not terminate is the true one. Among equals the better condition, so that the order of slices is nothing.
@@ -54,11 +42,10 @@ struct EndpointChoice: Equatable {
     init(_ candidates: [SocketAddress: EndpointCandidate], on node: LocalNode) {
         let ready = candidates.filter { $0.value.ready }
         let leaving = candidates.filter { $0.value.serving && $0.value.terminating }
-        func isLocal(_ candidate: EndpointCandidate) -> Bool { candidate.nodeName != nil && candidate.nodeName == node.name }
         let preferred = Self.preferred(ready, on: node)
         cluster = (preferred.isEmpty ? leaving : preferred).keys.sorted()
-        let localReady = ready.filter { isLocal($0.value) }
-        local = (localReady.isEmpty ? leaving.filter { isLocal($0.value) } : localReady).keys.sorted()
+        let localReady = ready.filter { $0.value.isLocal(to: node) }
+        local = (localReady.isEmpty ? leaving.filter { $0.value.isLocal(to: node) } : localReady).keys.sorted()
         hasAny = !ready.isEmpty || !leaving.isEmpty
     }
 

@@ -27,6 +27,8 @@ struct EndpointJoin {
     private(set) var pools: [EndpointPool] = []
     /// Endpoints that the slices list under this port, usable or not.
     private(set) var candidateCount = 0
+    /// Where those are that are ready on this node.
+    private(set) var readyHere: Set<IPAddress> = []
     /// Whether any slice has a port of this name and protocol.
     private(set) var portFound = false
 
@@ -48,6 +50,9 @@ struct EndpointJoin {
                     byFamily[family]?[address] = candidate
                 }
             }
+        }
+        for candidates in byFamily.values {
+            readyHere.formUnion(candidates.lazy.filter { $0.value.ready && $0.value.isLocal(to: node) }.map(\.key.address))
         }
         candidateCount = byFamily.values.reduce(0) { $0 + $1.count }
         // kube-proxy forwards within one family (the kernel's NAT can't do otherwise). A connection of our own may be of the

@@ -96,8 +96,8 @@ package final class EpollDriver: Driver {
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 
-    package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
-        began(sockets.openListener(address, backlog: backlog), isListener: true)
+    package func openListener(_ address: SocketAddress, backlog: Int32, _ arrivals: ArrivalFilter) -> Opened {
+        began(sockets.openListener(address, backlog: backlog, arrivals), isListener: true)
     }
     package func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened {
         began(sockets.openStream(family, from: source))
@@ -111,7 +111,7 @@ package final class EpollDriver: Driver {
     package func descriptor(of socket: SocketID) -> Int32? { sockets.descriptor(of: socket) }
     package func connectError(_ socket: SocketID) -> Int32 { 0 }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
-    @discardableResult
+    package func setArrivals(_ arrivals: ArrivalFilter, of listener: SocketID) -> Bool { sockets.setArrivals(arrivals, of: listener) }
     package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { began(sockets.acceptQueued(listener)) }
     package func openDatagramListener(_ address: SocketAddress) -> Opened { began(sockets.openDatagramListener(address)) }

@@ -162,12 +162,13 @@ package final class UringDriver: Driver {
     package var receiveBuffers: Int { buffers.freeCount &+ buffersLent }
     package var systemCalls: UInt64 { sockets.systemCalls &+ transfers.pipes.systemCalls }
     package var pipesOpen: Int { transfers.pipes.openCount }
-
     package var restsReceives: Bool { true }
 
     package func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 
-    package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened { sockets.openListener(address, backlog: backlog) }
+    package func openListener(_ address: SocketAddress, backlog: Int32, _ arrivals: ArrivalFilter) -> Opened {
+        sockets.openListener(address, backlog: backlog, arrivals)
+    }
     package func openStream(_ family: IPAddress.Family, from source: IPAddress?) -> Opened { sockets.openStream(family, from: source) }
     package func stopWithholdingACK(_ socket: SocketID) { sockets.stopWithholdingACK(socket) }
     package func setLiveness(_ liveness: Liveness, of socket: SocketID, inPlaceOf old: Liveness) {
@@ -180,7 +181,7 @@ package final class UringDriver: Driver {
     /// unreachable, test `anUnreachableEndpointIsPassedOverAtOnce`), so the socket is asked whether it has a peer.
     package func connectError(_ socket: SocketID) -> Int32 { sockets.connectError(socket) }
     package func hasFailed(_ socket: SocketID) -> Bool { sockets.hasFailed(socket) }
-    @discardableResult
+    package func setArrivals(_ arrivals: ArrivalFilter, of listener: SocketID) -> Bool { sockets.setArrivals(arrivals, of: listener) }
     package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { sockets.acceptQueued(listener) }
     package func openDatagramListener(_ address: SocketAddress) -> Opened { sockets.openDatagramListener(address) }

@@ -63,7 +63,7 @@ struct KernelSockets: ~Copyable {
         return descriptor
     }
 
-    mutating func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
+    mutating func openListener(_ address: SocketAddress, backlog: Int32, _ arrivals: ArrivalFilter) -> Opened {
         let descriptor = openSocket(address.address.family, SOCK_STREAM)
         guard descriptor >= 0 else { return Opened(error: errno) }
         var failure: Int32 = 0
@@ -75,6 +75,8 @@ struct KernelSockets: ~Copyable {
         if address.address.family == .ipv6 { check(set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)) }
         systemCalls &+= 2
         check(unsafe withKernelAddress(of: address) { unsafe bind(descriptor, $0, $1) })
+        // Before the first SYN can come. Where it can't be had, everybody's connections are taken.
+        if !arrivals.isOpenToAll { _ = attach(arrivals, to: descriptor) }
         if failure == 0 { check(listen(descriptor, backlog)) }
         guard failure == 0 else {
             closeDescriptor(descriptor)
@@ -175,21 +177,7 @@ struct KernelSockets: ~Copyable {
 
     mutating func stopArrivals(_ listener: SocketID) -> Bool {
         guard let descriptor = descriptor(of: listener) else { return false }
-        systemCalls &+= 1
-        // Classic BPF over the TCP header: a SYN without ACK vanishes. What is queued stays, and so do handshakes under way: their
-        // last ACK comes through this filter, too.
-        let instructions: [sock_filter] = [
-            sock_filter(code: UInt16(BPF_LD | BPF_B | BPF_ABS), jt: 0, jf: 0, k: 13),
-            sock_filter(code: UInt16(BPF_ALU | BPF_AND | BPF_K), jt: 0, jf: 0, k: 0x12),
-            sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 0, jf: 1, k: 0x02),
-            sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0),
-            sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max),
-        ]
-        let result = unsafe instructions.withUnsafeBufferPointer { buffer in
-            var program = unsafe sock_fprog(len: UInt16(buffer.count), filter: UnsafeMutablePointer(mutating: buffer.baseAddress))
-            return unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
-        }
-        if result == 0 { return true }
+        if attach(.nobody, to: descriptor) { return true }
         // A backlog of nothing: the kernel drops SYNs for as long as a connection is queued.
         systemCalls &+= 1
         _ = listen(descriptor, 0)

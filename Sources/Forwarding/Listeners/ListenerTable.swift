@@ -133,7 +133,10 @@ struct ListenerTable: ~Copyable {
     }
 
     /// Whose a connection is that a shared socket has accepted: nil where nobody serves that address any more, or ever did.
-    func guest(at key: FrontendKey) -> UInt32? { slots[key] ?? leaving[key] }
+    func guest(at key: FrontendKey) -> UInt32? {
+        if let slot = slots[key], rows[Int(slot)].isGuest { return slot }
+        return leaving[key]
+    }
 
     /// A guest is closed: nothing new is led to it, and what is on its way is served until `time`.
     mutating func beginLeaving(_ slot: UInt32, until time: UInt64) {

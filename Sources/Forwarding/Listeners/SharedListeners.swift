@@ -27,7 +27,8 @@ final class SharedListeners: Sendable {
 
     /// Where a frontend that is to be opened shares a listener; nil for one of its own.
     func home(of frontend: Frontend, ownListeners: Int) -> SocketAddress? {
-        guard ownListeners >= ownMax, frontend.origin == .clusterIP, frontend.key.transport == .tcp else { return nil }
+        guard ownListeners >= ownMax, frontend.origin == .clusterIP, frontend.key.transport == .tcp, !frontend.tellsClientsApart
+        else { return nil }
         return state.withLock { state in
             if case .untried = state {
                 do throws(AddressSteering.Unavailable) {

@@ -3,7 +3,7 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case clientFin, serverFin, clientReset, serverReset
     case connectRefused, connectTimeout, connectUnreachable, noEndpoint, noSourcePort
     case clientIdle, serverIdle, halfCloseTimeout
-    case limitService, limitSource, limitProcess, drain, proxyHeaderBad, clientLost, serverLost, `internal`
+    case limitService, limitSource, limitProcess, denied, drain, proxyHeaderBad, clientLost, serverLost, `internal`
 
     /// How a UDP session ends where nothing is amiss: its client has no more to ask, or all that it asked is answered.
     var isEndOfSession: Bool { self == .clientIdle || self == .serverFin }
@@ -26,6 +26,7 @@ package enum CloseReason: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .limitService: "limit-service"
         case .limitSource: "limit-source"
         case .limitProcess: "limit-process"
+        case .denied: "denied"
         case .drain: "drain"
         case .proxyHeaderBad: "proxy-header-bad"
         case .clientLost: "client-lost"

@@ -145,6 +145,8 @@ package struct TCPFlow: BitwiseCopyable, Sendable {
     package var holdsListener = false
     /// Whether the worker looks at what the client says before it goes anywhere: a header is due, or one that isn't is watched for.
     package var isInspected = false
+    /// Whether the client is near by, and led elsewhere than others.
+    package var isShortCircuit = false
     /// Bytes of the client that may yet become a header that isn't due; they stand in a buffer of their own, `held`.
     package var heldBytes: UInt8 = 0
     /// Who sent the last bytes that came: a flow that stands still waits for the other one.

@@ -3,6 +3,8 @@ package enum DatagramDrop: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     /// There is no endpoint, or none that took it.
     case noEndpoint
     case limitService, limitSource, limitRate
+    /// Its client is to hear nothing.
+    case denied
     /// No socket could be opened, or none was free.
     case limitProcess
     case noSourcePort
@@ -18,6 +20,7 @@ package enum DatagramDrop: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .limitService: "limit-service"
         case .limitSource: "limit-source"
         case .limitRate: "limit-rate"
+        case .denied: "denied"
         case .limitProcess: "limit-process"
         case .noSourcePort: "no-source-port"
         case .replyRatio: "reply-ratio"

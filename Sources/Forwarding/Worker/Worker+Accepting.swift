@@ -118,6 +118,11 @@ extension Worker {
         counters.add(1, row: Column.workerRow, column: Column.accepted)
         let served = listeners.frontend(of: listener)
         counters.add(1, row: served.serviceRow, column: Column.connections)
+        var isShortCircuit = false
+        if served.looksAtClients {
+            guard let route = route(socket, served) else { return }
+            isShortCircuit = route !== served
+        }
         let source = sourceKey(socket, served)
         if let reason = refusal(served, source: source) { return refuse(socket, served, reason) }
         guard let slot = flows.allocate() else { return refuse(socket, served, .limitProcess) }
@@ -133,6 +138,7 @@ extension Worker {
         flows[slot].timeouts = listeners[listener].timeouts
         flows[slot].connectDeadline = now &+ listeners[listener].connectNanoseconds
         flows[slot].isInspected = served.refusesHeaders
+        flows[slot].isShortCircuit = isShortCircuit
         if logsConnections { beginNotes(slot, served) }
         if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)

@@ -34,7 +34,12 @@ extension Worker {
         }
         for served in replace {
             guard let slot = listeners.slot(of: served.frontend.key) else { continue }
-            if let old = listeners.replace(slot, with: served) { reply.retired.append(old) }
+            if let old = listeners.replace(slot, with: served) {
+                reply.retired.append(old)
+                if !listeners[slot].isDatagrams, old.arrivals != served.arrivals {
+                    driver.setArrivals(served.arrivals, of: listeners[slot].socket)
+                }
+            }
             if !listeners[slot].isDatagrams { setTimeouts(slot, served) }
         }
         let turn = Turn(worker: settings.index, of: settings.others.count + 1)
@@ -46,7 +51,8 @@ extension Worker {
             let key = served.frontend.key
             let isDatagrams = key.transport == .udp
             let opened =
-                isDatagrams ? driver.openDatagramListener(key.address) : driver.openListener(key.address, backlog: Limits.backlog)
+                isDatagrams
+                ? driver.openDatagramListener(key.address) : driver.openListener(key.address, backlog: Limits.backlog, served.arrivals)
             guard opened.error == 0 else {
                 reply.failures.append((key, opened.error))
                 continue

@@ -80,8 +80,8 @@ extension Worker {
     }
 
     private mutating func forwardDatagrams(_ listener: UInt32) {
-        let served = listeners.frontend(of: listener)
-        let settings = served.frontend.group.settings.datagrams
+        let listened = listeners.frontend(of: listener)
+        let settings = listened.frontend.group.settings.datagrams
         var first = 0
         while first < datagrams.count {
             let end = datagrams.endOfSender(from: first)
@@ -90,8 +90,9 @@ extension Worker {
             // One that can't be answered, for its sender has no port, is no client's.
             guard let client = datagrams[range.lowerBound].from else { continue }
             let (bytes, number) = datagrams.totals(range)
-            counters.add(UInt64(number), row: served.serviceRow, column: Column.datagramsFromClients)
-            counters.add(UInt64(bytes), row: served.serviceRow, column: Column.bytesFromClients)
+            counters.add(UInt64(number), row: listened.serviceRow, column: Column.datagramsFromClients)
+            counters.add(UInt64(bytes), row: listened.serviceRow, column: Column.bytesFromClients)
+            guard let served = listened.looksAtClients ? route(client.address, number, listened) : listened else { continue }
             if let rate = settings.datagramsPerSourceMax {
                 let source = self.settings.sources.key(client: client.address, serviceRow: served.serviceRow)
                 guard sourceRates.allows(source, number, rate: rate, now) else {

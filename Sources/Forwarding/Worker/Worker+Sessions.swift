@@ -161,7 +161,7 @@ extension Worker {
     mutating func endpointRefused(_ slot: UInt32, _ errno: Int32) {
         let session = sessions[slot]
         guard isServed(session) else { return closeSession(slot, .noEndpoint) }
-        let group = listeners.frontend(of: session.key.listener).frontend.group
+        let group = served(session).frontend.group
         noteRefused(Int(session.endpointRow), errno, group.settings.ejectAfter, isProbe: session.isProbe)
         sessions[slot].isProbe = false
         guard group.endpoints.contains(where: { $0.weight > 0 && $0.identity != session.endpointIdentity }) else { return }

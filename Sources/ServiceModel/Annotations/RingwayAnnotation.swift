@@ -45,6 +45,7 @@ package enum RingwayAnnotation {
         ServiceAnnotation(proxyProtocol, \.settings.proxyProtocol, .choice, of: .tcp),
         ServiceAnnotation(acceptProxyProtocolFrom, \.settings.acceptProxyProtocolFrom, .ranges, of: .tcp),
         ServiceAnnotation(unexpectedProxyHeader, \.settings.unexpectedProxyHeader, .choice, of: .tcp),
+        ServiceAnnotation("ringway.dev/node-port-source-ranges", \.settings.nodePortSourceRanges, .ranges),
         ServiceAnnotation("ringway.dev/udp-class", \.settings.udpClass, .choice, of: .udp),
         ServiceAnnotation(udpTimeout, \.settings.udpTimeout, .duration(TimeoutRange.session), of: .udp),
         ServiceAnnotation(udpStreamTimeout, \.settings.udpStreamTimeout, .duration(TimeoutRange.session), of: .udp),

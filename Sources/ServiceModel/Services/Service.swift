@@ -65,6 +65,8 @@ package struct Service: Hashable, Sendable {
         /// Whose connections begin with a header that is believed.
         package var acceptProxyProtocolFrom: [IPRange]?
         package var unexpectedProxyHeader: UnexpectedProxyHeader?
+        /// Whose clients may use node ports.
+        package var nodePortSourceRanges: [IPRange]?
         package var udpClass: UDPClass?
         package var udpTimeout: Duration?
         package var udpStreamTimeout: Duration?

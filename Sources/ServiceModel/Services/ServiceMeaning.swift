@@ -22,7 +22,7 @@ extension ServiceManifest {
         service.healthCheckNodePort = PortNumber(healthCheckNodePort)
         service.loadBalancerClass = loadBalancerClass
         service.loadBalancerIP = IPAddress(loadBalancerIP)
-        service.loadBalancerSourceRanges = loadBalancerSourceRanges.compactMap { IPRange(trimmed($0)) }
+        service.loadBalancerSourceRanges = sourceRanges.compactMap { IPRange(trimmed($0)) }
         service.allocateLoadBalancerNodePorts = allocateLoadBalancerNodePorts
         if isType(.loadBalancer) {
             service.loadBalancerIPs = addresses(ingress.filter { ($0.ipMode ?? "VIP") == "VIP" }.map(\.ip))
@@ -43,6 +43,12 @@ extension ServiceManifest {
         case .name(let name): port.targetPortName = name
         }
         return port
+    }
+
+    /// The annotation is older than the field, and still what some providers read: it counts where the field is empty.
+    private var sourceRanges: [String] {
+        guard loadBalancerSourceRanges.isEmpty, isType(.loadBalancer) else { return loadBalancerSourceRanges }
+        return metadata.annotations[ServiceRules.sourceRangesAnnotation]?.split(separator: ",").map(String.init) ?? []
     }
 
     private func addresses(_ texts: [String]) -> [IPAddress] {

@@ -2,7 +2,7 @@ import Addressing
 
 /// Validates a Service after defaulting and allocation: the rules of `ValidateService`, in its order and words.
 struct ServiceRules {
-    private static let sourceRangesAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges"
+    static let sourceRangesAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges"
     static let topologyMode = "service.kubernetes.io/topology-mode"
     static let topologyHints = "service.kubernetes.io/topology-aware-hints"
     private static let onlyLoadBalancer = "may only be used when `type` is 'LoadBalancer'"
