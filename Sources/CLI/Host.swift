@@ -46,15 +46,24 @@ enum Host {
     static var wallClockSeconds: Double { Double(wallClockMicroseconds) / 1_000_000 }
 
     /// The content of a small file, at most a megabyte of it; nil where it can't be read.
-    static func readFile(_ path: String) -> String? {
+    static func readFile(_ path: String) -> String? { read(path, atOnce: 4096) }
+
+    /// The text of a setting of the kernel, which gives no more than one read takes: a list of all ports there are is shorter than this.
+    static func readSetting(_ path: String) -> String? { read(path, atOnce: 1 << 19) }
+
+    private static func read(_ path: String, atOnce: Int) -> String? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var content: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
+        var buffer = [UInt8](repeating: 0, count: atOnce)
         while content.count < 1 << 20 {
             let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-                unsafe read(descriptor, bytes.baseAddress, bytes.count)
+                #if canImport(Glibc)
+                unsafe Glibc.read(descriptor, bytes.baseAddress, bytes.count)
+                #else
+                unsafe Musl.read(descriptor, bytes.baseAddress, bytes.count)
+                #endif
             }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return count == 0 ? String(decoding: content, as: UTF8.self) : nil }
@@ -63,20 +72,27 @@ enum Host {
         return String(decoding: content, as: UTF8.self)
     }
 
-    /// Writes a setting of the kernel, which is taken whole, in one call.
+    /// Writes a setting of the kernel. Of a list it takes as much as a page holds, and asks for the rest.
     ///
     /// - Returns: an errno, 0 for none.
     static func writeSetting(_ path: String, _ text: String) -> Int32 {
         let descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return errno }
         defer { close(descriptor) }
-        let bytes = Array(text.utf8)
-        #if canImport(Glibc)
-        let count = unsafe Glibc.write(descriptor, bytes, bytes.count)
-        #else
-        let count = unsafe Musl.write(descriptor, bytes, bytes.count)
-        #endif
-        return count == bytes.count ? 0 : errno
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = unsafe rest.withUnsafeBytes { bytes in
+                #if canImport(Glibc)
+                unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+                #else
+                unsafe Musl.write(descriptor, bytes.baseAddress, bytes.count)
+                #endif
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return count < 0 ? errno : EIO }
+            rest = rest.dropFirst(count)
+        }
+        return 0
     }
 
     /// Whether the path leads to anything.
@@ -151,6 +167,13 @@ enum Host {
             source.setEventHandler { withExtendedLifetime(source) { handler(number) } }
             source.resume()
         }
+    }
+
+    /// Calls `handler` on a queue of its own whenever a descriptor can be read, for as long as the process lives.
+    static func onInput(_ descriptor: Int32, _ handler: @escaping @Sendable () -> Void) {
+        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: DispatchQueue(label: "input"))
+        source.setEventHandler { withExtendedLifetime(source) { handler() } }
+        source.resume()
     }
 
     static func signalName(_ number: Int32) -> String {

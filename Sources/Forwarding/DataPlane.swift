@@ -73,9 +73,9 @@ package final class DataPlane: Sendable {
         let delta = state.withLock { state in state.delta(to: snapshot, workers: workers, sharing) }
         var open: [ServedFrontend] = []
         for served in delta.open {
-            // A port that we have, had until now, or are closing may be ours still: the probe would meet our own listener.
+            // What we have, had until now, or are closing may be ours still: the probe would meet our own listener.
             let key = served.frontend.key
-            let failure = delta.portsOfOurs.contains(ListenerPort(key)) ? 0 : HostLimits.probeBind(key.address, key.transport)
+            let failure = delta.own.meet(key) ? 0 : HostLimits.probeBind(key.address, key.transport)
             if failure == 0 { open.append(served) } else { failures[key] = failure }
         }
         // Counted before they are open: a worker that has one to accept on has the room for connections that is left beside it.
@@ -258,7 +258,7 @@ extension DataPlane.State {
         var replace: [ServedFrontend] = []
         var close: [FrontendKey] = []
         var touched: Set<FrontendKey>
-        var portsOfOurs: Set<ListenerPort> = []
+        var own = OwnAddresses()
     }
 
     fileprivate mutating func delta(to snapshot: RoutingSnapshot, workers: [WorkerHandle], _ sharing: SharedListeners) -> Delta {
@@ -298,7 +298,7 @@ extension DataPlane.State {
         }
         // Last, so that what goes on keeps its rows.
         for group in former { rows.leave(group) }
-        delta.portsOfOurs = sockets.beginRound(closing: delta.close)
+        delta.own = sockets.beginRound(closing: delta.close)
         return delta
     }
 

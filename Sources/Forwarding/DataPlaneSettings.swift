@@ -95,4 +95,6 @@ package struct ListenerReport: Sendable {
         self.service = service
         self.state = state
     }
+
+    package var isFailed: Bool { if case .failed = state { true } else { false } }
 }

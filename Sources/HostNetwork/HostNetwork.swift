@@ -7,6 +7,8 @@ package enum HostNetworkFailure: Error, Equatable, CustomStringConvertible {
     /// What was to be done, and the kernel's errno.
     case kernel(String, Int32)
     case conflict(IPRange, RangeConflict)
+    /// The host, or its loopback interface, has been told to do without IPv6.
+    case withoutIPv6(IPRange)
     /// A program that is not there (nil), or what it said.
     case program(String, String?)
 
@@ -16,9 +18,15 @@ package enum HostNetworkFailure: Error, Equatable, CustomStringConvertible {
         case .kernel(let what, let error): "can't \(what): errno \(error)"
         case .conflict(let range, let conflict):
             "\(range) overlaps \(conflict): choose another --service-cidr, or remove that"
+        case .withoutIPv6(let range): "can't make \(range) local: IPv6 is off (net.ipv6.conf.lo.disable_ipv6)"
         case .program(let name, nil): "there is no \(name): install nftables"
         case .program(let name, let message?): "\(name): \(message)"
         }
+    }
+
+    /// What the kernel answers to a route of IPv6 where that is switched off; a missing capability is EPERM.
+    fileprivate var isOfIPv6Switch: Bool {
+        if case .kernel(_, EACCES) = self { true } else if case .kernel(_, EAFNOSUPPORT) = self { true } else { false }
     }
 }
 
@@ -73,7 +81,7 @@ package final class HostNetwork: Sendable {
                             let change = HostRoute.change(range, isAdded: true, loopback: loopback)
                             try socket.ask(change, doing: "make \(range) local")
                             state.claimed.append(range)
-                        } catch { failures.append(error) }
+                        } catch { failures.append(error.isOfIPv6Switch && range.address.family == .ipv6 ? .withoutIPv6(range) : error) }
                     }
                 }
                 if !state.claimed.isEmpty { try VIPGuard.put(state.claimed) }

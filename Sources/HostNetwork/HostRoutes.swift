@@ -94,7 +94,7 @@ extension IPRange {
 // MARK: - rtnetlink
 
 extension HostRoute {
-    private static let fixedBytes = 12
+    static let fixedBytes = 12
     private enum Attribute {
         static let destination: UInt16 = 1
         static let interface: UInt16 = 4

@@ -3,40 +3,52 @@ package struct PortSet: Hashable, Sendable, CustomStringConvertible {
     /// In order, none touching the next.
     package private(set) var ranges: [ClosedRange<UInt16>] = []
 
+    /// In any order, overlapping or not; neighbours become one.
     package init(_ ranges: [ClosedRange<UInt16>] = []) {
-        for range in ranges { insert(range) }
+        for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if let last = self.ranges.last, Int(range.lowerBound) <= Int(last.upperBound) + 1 {
+                self.ranges[self.ranges.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+            } else {
+                self.ranges.append(range)
+            }
+        }
     }
+
+    package init(_ ports: Set<UInt16>) { self.init(ports.map { $0...$0 }) }
 
     /// nil for anything that is no such list; white space around it doesn't matter.
     package init?(_ text: some StringProtocol) {
+        var ranges: [ClosedRange<UInt16>] = []
         for item in text.split(whereSeparator: { $0 == "," || $0.isWhitespace }) {
             let ends = item.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
             guard ends.count <= 2, let first = ends[0], let last = ends[ends.count - 1], first <= last else { return nil }
-            insert(first...last)
+            ranges.append(first...last)
         }
+        self.init(ranges)
     }
 
-    package mutating func insert(_ range: ClosedRange<UInt16>) {
-        // Neighbours are one range.
-        let touching = ranges.filter { Int($0.lowerBound) <= Int(range.upperBound) + 1 && Int(range.lowerBound) <= Int($0.upperBound) + 1 }
-        let first = min(range.lowerBound, touching.first?.lowerBound ?? range.lowerBound)
-        let last = max(range.upperBound, touching.last?.upperBound ?? range.upperBound)
-        ranges.removeAll(where: touching.contains)
-        ranges.insert(first...last, at: ranges.firstIndex { $0.lowerBound > last } ?? ranges.count)
-    }
+    package func union(_ other: PortSet) -> PortSet { PortSet(ranges + other.ranges) }
 
-    package mutating func remove(_ range: ClosedRange<UInt16>) {
-        ranges = ranges.flatMap { old -> [ClosedRange<UInt16>] in
-            guard old.overlaps(range) else { return [old] }
-            var rest: [ClosedRange<UInt16>] = []
-            if old.lowerBound < range.lowerBound { rest.append(old.lowerBound...(range.lowerBound - 1)) }
-            if old.upperBound > range.upperBound { rest.append((range.upperBound + 1)...old.upperBound) }
-            return rest
+    package func subtracting(_ other: PortSet) -> PortSet {
+        var rest = PortSet()
+        var taken = other.ranges[...]
+        for range in ranges {
+            while let next = taken.first, next.upperBound < range.lowerBound { taken = taken.dropFirst() }
+            // The first number that may be left.
+            var first = Int(range.lowerBound)
+            for next in taken {
+                guard next.lowerBound <= range.upperBound else { break }
+                if first < next.lowerBound { rest.ranges.append(UInt16(first)...(next.lowerBound - 1)) }
+                first = Int(next.upperBound) + 1
+            }
+            if first <= range.upperBound { rest.ranges.append(UInt16(first)...range.upperBound) }
         }
+        return rest
     }
 
-    package func contains(_ range: ClosedRange<UInt16>) -> Bool {
-        ranges.contains { $0.lowerBound <= range.lowerBound && $0.upperBound >= range.upperBound }
+    /// The list, or of a long one how many they are.
+    package var summary: String {
+        ranges.count > 8 ? "\(ranges.reduce(0) { $0 + $1.count }) of them" : description
     }
 
     package var description: String {

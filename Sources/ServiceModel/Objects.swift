@@ -29,6 +29,7 @@ package struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertibl
         case endpointSlice = "EndpointSlice"
         case endpoints = "Endpoints"
         case pod = "Pod"
+        case node = "Node"
     }
 
     package let kind: Kind
@@ -41,7 +42,8 @@ package struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertibl
         self.name = name
     }
 
-    package var description: String { "\(kind.rawValue) \(namespace)/\(name)" }
+    /// A Node is in no namespace.
+    package var description: String { "\(kind.rawValue) \(namespace.isEmpty ? "" : namespace + "/")\(name)" }
 
     package static func < (left: ObjectKey, right: ObjectKey) -> Bool {
         (left.kind.rawValue, left.namespace, left.name) < (right.kind.rawValue, right.namespace, right.name)
@@ -55,6 +57,7 @@ package struct KubernetesObject: Hashable, Sendable {
         case endpointSlice(EndpointSlice)
         case endpoints(Endpoints)
         case pod(Pod)
+        case node(Node)
     }
 
     package let metadata: ObjectMetadata
@@ -74,6 +77,7 @@ package struct KubernetesObject: Hashable, Sendable {
             case .endpointSlice: .endpointSlice
             case .endpoints: .endpoints
             case .pod: .pod
+            case .node: .node
             }
         return ObjectKey(kind: kind, namespace: metadata.namespace, name: metadata.name)
     }
@@ -114,17 +118,20 @@ package struct EndpointSlice: Hashable, Sendable {
         package var pod: String?
         /// Where it is; nil is no node's.
         package var nodeName: String?
+        /// Its own name within the Service, for DNS.
+        package var hostname: String?
         /// Zones and nodes that are to use it (`hints.forZones`, `forNodes`).
         package var zoneHints: [String]
         package var nodeHints: [String]
 
         package init(
             address: IPAddress, ready: Bool = true, serving: Bool = true, terminating: Bool = false, pod: String? = nil,
-            nodeName: String? = nil, zoneHints: [String] = [], nodeHints: [String] = []
+            nodeName: String? = nil, hostname: String? = nil, zoneHints: [String] = [], nodeHints: [String] = []
         ) {
             self.address = address
             self.pod = pod
             self.nodeName = nodeName
+            self.hostname = hostname
             self.zoneHints = zoneHints
             self.nodeHints = nodeHints
             self.ready = ready
@@ -158,9 +165,19 @@ package struct EndpointSlice: Hashable, Sendable {
 
 /// Classic `v1/Endpoints` of the Service with the same name; read as the mirroring controller would mirror them.
 package struct Endpoints: Hashable, Sendable {
+    package struct Address: Hashable, Sendable {
+        package var address: IPAddress
+        /// As an EndpointSlice's endpoints have them.
+        package var hostname: String?
+        package var nodeName: String?
+        package var pod: String?
+
+        package init(_ address: IPAddress) { self.address = address }
+    }
+
     package struct Subset: Hashable, Sendable {
-        package var addresses: [IPAddress] = []
-        package var notReadyAddresses: [IPAddress] = []
+        package var addresses: [Address] = []
+        package var notReadyAddresses: [Address] = []
         package var ports: [EndpointSlice.Port] = []
 
         package init() {}

@@ -56,6 +56,9 @@ package struct Pod: Hashable, Sendable {
     /// Those of them that have a name, of containers that go on running: the first of each name and protocol.
     package var namedPorts: [PortName: PortNumber] = [:]
     package var nodeName: String?
+    /// Its name in the headless Service that the subdomain names.
+    package var hostname: String?
+    package var subdomain: String?
     /// `status.phase` Succeeded or Failed.
     package var isOver = false
     /// The condition Ready is True.

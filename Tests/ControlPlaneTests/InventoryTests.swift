@@ -190,7 +190,7 @@ struct InventoryTests {
 
     private static func subset(_ addresses: [String], _ ports: [Int]) -> Endpoints.Subset {
         var subset = Endpoints.Subset()
-        subset.addresses = addresses.map(Objects.ip)
+        subset.addresses = addresses.map { Endpoints.Address(Objects.ip($0)) }
         subset.ports = ports.map { Objects.port($0) }
         return subset
     }

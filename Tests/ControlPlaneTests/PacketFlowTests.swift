@@ -280,8 +280,8 @@ struct PacketFlow: Sendable, CustomTestStringConvertible {
         _ addresses: [String], notReady: [String] = [], _ port: Int, _ transport: TransportProtocol = .tcp
     ) -> Endpoints.Subset {
         var subset = Endpoints.Subset()
-        subset.addresses = addresses.map(Objects.ip)
-        subset.notReadyAddresses = notReady.map(Objects.ip)
+        subset.addresses = addresses.map { Endpoints.Address(Objects.ip($0)) }
+        subset.notReadyAddresses = notReady.map { Endpoints.Address(Objects.ip($0)) }
         subset.ports = [Objects.port(port, "", transport)]
         return subset
     }

@@ -92,6 +92,84 @@ struct PodSlicesTests {
         #expect(endpoints([Self.service { $0.trafficDistribution = .preferSameNode }, nowhere] + pods).count == 3)
     }
 
+    private static func node(_ name: String, zone: String?) -> KubernetesObject {
+        let labels = zone.map { [LocalNode.zoneLabel: $0] } ?? [:]
+        return KubernetesObject(
+            metadata: ObjectMetadata(name: name, namespace: "", labels: labels), body: .node(Node()), location: Objects.at(1))
+    }
+
+    /// Pods on three nodes of two zones, asked from the first.
+    @Test(
+        arguments: [
+            // What the Service prefers, the zones of `here`, `near` and `far`, and which Pods it leads to.
+            (TrafficDistribution.preferSameZone, ["one", "one", "two"], ["10.0.0.1:80", "10.0.0.2:80"]),
+            (.preferClose, ["one", "one", "two"], ["10.0.0.1:80", "10.0.0.2:80"]),
+            (.preferSameZone, ["three", "one", "two"], ["10.0.0.1:80"]),
+            (.preferSameNode, ["one", "one", "two"], ["10.0.0.1:80"]),
+            // One Pod's zone isn't known, or this node's own.
+            (.preferSameZone, ["one", "one", nil], ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]),
+            (.preferSameZone, [nil, "one", "two"], ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]),
+            (nil, ["one", "one", "two"], ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]),
+        ] as [(TrafficDistribution?, [String?], [String])])
+    func nodesSayInWhichZoneAPodIs(_ distribution: TrafficDistribution?, _ zones: [String?], _ expected: [String]) {
+        let names = ["here", "near", "far"]
+        let pods = names.enumerated().map { index, name in
+            Self.pod("web-\(index)", ["10.0.0.\(index + 1)"]) { $0.nodeName = name }
+        }
+        let nodes = zip(names, zones).map { Self.node($0, zone: $1) }
+        #expect(endpoints([Self.service { $0.trafficDistribution = distribution }] + pods + nodes) == expected)
+    }
+
+    /// With no Pod on this node its zone is preferred, by the hints that a cluster's controller gives as well.
+    @Test func withNoPodOnThisNodeOneInItsZoneIsPreferred() {
+        let pods = [Self.pod("a", ["10.0.0.1"]) { $0.nodeName = "near" }, Self.pod("b", ["10.0.0.2"]) { $0.nodeName = "far" }]
+        let nodes = [Self.node("here", zone: "one"), Self.node("near", zone: "one"), Self.node("far", zone: "two")]
+        #expect(endpoints([Self.service { $0.trafficDistribution = .preferSameNode }] + pods + nodes) == ["10.0.0.1:80"])
+    }
+
+    @Test func aHostnameIsAPodsOwnInTheServiceOfItsSubdomain() throws {
+        let pods = [
+            Self.pod("web-0", ["10.0.0.1"]) { ($0.hostname, $0.subdomain) = ("web-0", "web") },
+            Self.pod("web-1", ["10.0.0.2"]) { ($0.hostname, $0.subdomain) = ("web-1", "other") },
+            Self.pod("web-2", ["10.0.0.3"]) { $0.hostname = "web-2" },
+        ]
+        guard case .service(let service) = Self.service().body else { return }
+        let slices = PodSlices(of: service, named: "web", objects: pods).slices
+        #expect(slices.flatMap(\.endpoints).map(\.hostname) == ["web-0", nil, nil])
+    }
+
+    @Test func onlyPodsThatAreReadyHaveHints() {
+        let pods = [
+            Self.pod("a", ["10.0.0.1"]) { $0.nodeName = "here" },
+            Self.pod("b", ["10.0.0.2"]) { ($0.nodeName, $0.isReady) = ("here", false) },
+        ]
+        guard case .service(let service) = Self.service({ $0.trafficDistribution = .preferSameNode }).body else { return }
+        let endpoints = PodSlices(of: service, named: "web", objects: pods, zones: ["here": "one"]).slices.flatMap(\.endpoints)
+        #expect(endpoints.map(\.nodeHints) == [["here"], []] && endpoints.map(\.zoneHints) == [["one"], []])
+    }
+
+    @Test func endpointsKeepTheirNodesAndThoseThatAreNotToBeMirroredAreNone() {
+        func endpoints(_ labels: [String: String] = [:], _ annotations: [String: String] = [:]) -> KubernetesObject {
+            var (subset, object) = (Endpoints.Subset(), Endpoints())
+            subset.ports = [Objects.port(8080)]
+            for (address, node) in [("10.0.0.7", "here"), ("10.0.0.8", "there")] {
+                var entry = Endpoints.Address(Objects.ip(address))
+                entry.nodeName = node
+                subset.addresses.append(entry)
+            }
+            object.subsets = [subset]
+            let metadata = ObjectMetadata(name: "web", labels: labels, annotations: annotations)
+            return KubernetesObject(metadata: metadata, body: .endpoints(object), location: Objects.at(1))
+        }
+        let local = Self.service { $0.internalTrafficPolicy = .local }
+        let pod = Self.pod("a", ["10.0.0.1"]) { $0.nodeName = "here" }
+        #expect(self.endpoints([local, pod, endpoints()]) == ["10.0.0.7:8080"])
+        let label = "endpointslice.kubernetes.io/skip-mirror"
+        #expect(self.endpoints([local, pod, endpoints([label: "false"])]) == ["10.0.0.7:8080"])
+        #expect(self.endpoints([local, pod, endpoints([label: "true"])]) == ["10.0.0.1:80"])
+        #expect(self.endpoints([local, pod, endpoints([:], ["control-plane.alpha.kubernetes.io/leader": "{}"])]) == ["10.0.0.1:80"])
+    }
+
     @Test func slicesAndEndpointsGoBeforePodsAndAChangeOfAPodIsAChange() {
         let pod = Self.pod("a", ["10.0.0.1"])
         #expect(endpoints([Self.service(), pod, Objects.slice("web-1", of: "web", [Objects.ready("10.0.0.7")])]) == ["10.0.0.7:8080"])

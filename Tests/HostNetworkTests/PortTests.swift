@@ -20,13 +20,15 @@ import Testing
             for _ in 0..<30 {
                 let first = UInt16.random(in: 0...60, using: &generator)
                 let range = first...first + UInt16.random(in: 0...9, using: &generator)
+                let other = [range, first / 2...first / 2 + 3]
                 if Bool.random(using: &generator) {
-                    ports.insert(range)
-                    model.formUnion(range)
+                    ports = ports.union(PortSet(other))
+                    model.formUnion(other.joined())
                 } else {
-                    ports.remove(range)
-                    model.subtract(range)
+                    ports = ports.subtracting(PortSet(other))
+                    model.subtract(other.joined())
                 }
+                #expect(PortSet(model) == ports)
                 #expect(Set(ports.ranges.flatMap(Array.init)) == model)
                 #expect(zip(ports.ranges, ports.ranges.dropFirst()).allSatisfy { $0.upperBound + 1 < $1.lowerBound })
             }
@@ -55,21 +57,46 @@ import Testing
         }
     }
 
-    @Test func onlyWhatTheKernelWouldGiveAwayIsReservedAndGivenBack() {
+    @Test func onlyPortsInUseThatTheKernelWouldGiveAwayAreReservedAndGivenBack() {
         let files = Files("31000\t60999\n", "31500,40000-40010\n")
         let ports = files.ports()
-        #expect(ports.reserve(30000...32767) == nil && files.reserved == "31000-32767,40000-40010\n")
-        #expect(ports.release() == nil && files.reserved == "31500,40000-40010\n")
-        #expect(ports.release() == nil && files.reserved == "31500,40000-40010\n")
+        #expect(ports.hold([30080, 31000, 31500, 32000, 32001]) == nil && files.reserved == "31000,31500,32000-32001,40000-40010\n")
+        #expect(ports.hold([]) == nil && files.reserved == "31500,40000-40010\n")
+    }
+
+    /// What somebody else puts into the list meanwhile, or takes out of it, is as they want it.
+    @Test func theListFollowsTheServicesAndEverythingElseInItStays() {
+        let files = Files("1024 65535", "31500\n")
+        let ports = files.ports()
+        #expect(ports.hold([30080, 30081, 31500]) == nil && files.reserved == "30080-30081,31500\n")
+        files.texts.withLock { $0.reserved = "9000,30080-30081\n" }
+        #expect(ports.hold([30081, 30082]) == nil && files.reserved == "9000,30081-30082\n")
+        #expect(ports.hold([30082]) == nil && files.reserved == "9000,30082\n")
+        files.texts.withLock { $0.reserved = "untouched" }
+        #expect(ports.hold([30082]) == nil && files.reserved == "untouched")
+    }
+
+    /// A range of node ports as large as the kernel's leaves all other ports to connect from.
+    @Test func aPortThatIsNotInUseIsFree() throws {
+        let files = Files("30000 32767", "\n")
+        #expect(files.ports().hold([30000, 32767]) == nil)
+        #expect(try #require(PortSet(files.reserved)).ranges.reduce(0) { $0 + $1.count } == 2)
     }
 
     @Test func byDefaultNothingIsToBeDone() {
         let files = Files("32768\t60999\n", "\n")
-        #expect(files.ports().reserve(30000...32767) == nil && files.reserved == "\n")
+        #expect(files.ports().hold([30000, 32767]) == nil && files.reserved == "\n")
     }
 
-    @Test func whoMayNotSaysSo() {
-        let failure = Files("1024 65535", "", failure: 1).ports().reserve(30000...32767)
-        #expect(failure?.description == "can't reserve ports 30000-32767 for node ports: that takes the capability CAP_NET_ADMIN")
+    @Test func whoMayNotSaysSoAndTriesAgain() {
+        let files = Files("1024 65535", "", failure: 1)
+        let ports = files.ports()
+        for _ in 0..<2 {
+            let failure = ports.hold([30080, 30082])
+            #expect(
+                failure?.description == "can't reserve node ports (30080,30082): that takes the capability CAP_NET_ADMIN")
+        }
+        let many = ports.hold(Set((0..<100).map { 30000 + 2 * $0 }))
+        #expect(many?.description.contains("node ports (100 of them)") == true)
     }
 }

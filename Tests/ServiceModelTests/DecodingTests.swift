@@ -164,7 +164,7 @@ struct DecodingTests {
 
     static let kinds: [(String, String, Diagnostic.Severity, String)] = [
         ("v1", "ConfigMap", .warning, "ConfigMap of v1 is not a kind Ringway reads; skipped"),
-        ("v1", "NodeList", .warning, "NodeList of v1 is not a kind Ringway reads; skipped"),
+        ("v1", "SecretList", .warning, "SecretList of v1 is not a kind Ringway reads; skipped"),
         (
             "apps/v1", "Deployment", .warning,
             "Deployment of apps/v1 makes no Pods here: its Pods, or the EndpointSlices of its Services, must be given"

@@ -44,6 +44,11 @@ struct EndpointSliceTests {
         #expect(errors(node) == [])
     }
 
+    @Test func anEndpointsHostnameIsRead() throws {
+        let node = slice(endpoints: [["addresses": ["10.0.0.1"], "hostname": "web-0"], ["addresses": ["10.0.0.2"]]])
+        #expect(try #require(decodedSlice(node)).endpoints.map(\.hostname) == ["web-0", nil])
+    }
+
     struct Invalid: CustomTestStringConvertible, Sendable {
         let testDescription: String
         let endpoints: Tree
@@ -53,6 +58,24 @@ struct EndpointSliceTests {
     }
 
     static let invalid: [Invalid] = [
+        Invalid(
+            testDescription: "no domain names",
+            endpoints: [
+                [
+                    "addresses": [
+                        "", "pod", "pod-1.example.com.", "Pod.example.com", .string("\(String(repeating: "a", count: 64)).example"),
+                    ]
+                ]
+            ],
+            addressType: "FQDN",
+            causes: [
+                "endpoints[0].addresses[0]: Required value",
+                "endpoints[0].addresses[1]: Invalid value: \"pod\": should be a domain with at least two segments separated by dots",
+                "endpoints[0].addresses[3]: Invalid value: \"Pod.example.com\": a lowercase RFC 1123 subdomain must consist of lower case "
+                    + "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', "
+                    + "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+                "endpoints[0].addresses[4]: Invalid value: \"\(String(repeating: "a", count: 64))\": must be no more than 63 characters",
+            ]),
         Invalid(
             testDescription: "no address", endpoints: [["addresses": []], [:]],
             causes: [
@@ -108,7 +131,8 @@ struct EndpointsTests {
     @Test func subsetsAreRead() throws {
         let node = endpoints([
             [
-                "addresses": [["ip": "127.0.0.1", "nodeName": "a"]], "notReadyAddresses": [["ip": "fd00::1", "hostname": "h"]],
+                "addresses": [["ip": "127.0.0.1", "nodeName": "a", "targetRef": ["kind": "Pod", "name": "web-0"]]],
+                "notReadyAddresses": [["ip": "fd00::1", "hostname": "h"]],
                 "ports": [["port": 80]],
             ]
         ])
@@ -117,8 +141,10 @@ struct EndpointsTests {
             return
         }
         let subset = try #require(endpoints.subsets.first)
-        #expect(subset.addresses == [.loopbackIPv4])
-        #expect(subset.notReadyAddresses.map(\.description) == ["fd00::1"])
+        var address = Endpoints.Address(.loopbackIPv4)
+        (address.nodeName, address.pod) = ("a", "web-0")
+        #expect(subset.addresses == [address])
+        #expect(subset.notReadyAddresses.map(\.address.description) == ["fd00::1"] && subset.notReadyAddresses[0].hostname == "h")
         #expect(subset.ports.map(\.port) == [PortNumber(80)])
     }
 

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ControlPlane
+internal import HostNetwork
 
 /// What of this node traffic policies and topology hints go by, and which Services are its own.
 struct NodeOptions: ParsableArguments {
@@ -26,6 +27,13 @@ struct NodeOptions: ParsableArguments {
             valueName: "name"))
     var serviceProxyName: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Addresses of this node that serve node ports: those inside of ranges, or primary for one of each family, the one that packets "
+                + "to the world leave from. They are followed as they come and go. (default: all, loopback included)",
+            valueName: "cidr,...|primary"))
+    var nodeportAddresses: NodePortAddresses?
+
     init() {}
 
     var node: LocalNode {
@@ -47,4 +55,8 @@ struct NodeLabels: ExpressibleByArgument, Equatable {
             }
         }
     }
+}
+
+extension NodePortAddresses: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
 }

@@ -75,18 +75,21 @@ struct CheckReport {
         var slices = 0
         var endpoints = 0
         var pods = 0
+        var nodes = 0
         for object in objects {
             switch object.body {
             case .service: services += 1
             case .endpointSlice: slices += 1
             case .endpoints: endpoints += 1
             case .pod: pods += 1
+            case .node: nodes += 1
             }
         }
         var parts = [count(services, "service")]
         if slices > 0 { parts.append(count(slices, "endpoint slice")) }
         if endpoints > 0 { parts.append("\(endpoints) Endpoints") }
         if pods > 0 { parts.append(count(pods, "pod")) }
+        if nodes > 0 { parts.append(count(nodes, "node")) }
         parts += [count(totals.listeners, "listener"), count(totals.endpoints, "endpoint")]
         let warnings = diagnostics.count - errors
         if warnings > 0 { parts.append(count(warnings, "warning")) }

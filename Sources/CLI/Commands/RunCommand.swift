@@ -11,7 +11,7 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Balance the TCP connections and UDP sessions of the Services in files, directories or standard input.",
         usage: "ringway run [<options>] <file|dir|-|shorthand> ...",
         discussion: """
-            Sources are Kubernetes YAML or JSON: Service, EndpointSlice, Endpoints, Pod and List. Files and directories are watched, \
+            Sources are Kubernetes YAML or JSON: Service, EndpointSlice, Endpoints, Pod, Node and List. Files and directories are watched, \
             and changes are applied at once, without touching connections.
 
             The shorthand [ADDR:]PORT[/udp]=[ADDR:]PORT,... stands for one Service: `ringway run 9300=9301,9302,9303` listens on \
@@ -177,11 +177,10 @@ struct RunCommand: AsyncParsableCommand {
         var balancer = Balancer(
             options: Balancer.Options(
                 settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
-                virtualAddresses: VirtualAddresses(
-                    choice: hostNetwork, ranges: allocation.serviceCidr.ranges, nodePorts: allocation.nodePortRange.ports),
-                allocations: try allocation.allocations(seed: settings.seed), node: node.node,
-                proxyName: node.serviceProxyName, adminSocket: adminSocket, adminListen: adminListen, logFormat: logFormat,
-                arguments: sources))
+                virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: allocation.serviceCidr.ranges),
+                allocations: try allocation.allocations(seed: settings.seed),
+                node: ThisNode(node.node, nodePorts: node.nodeportAddresses), proxyName: node.serviceProxyName, adminSocket: adminSocket,
+                adminListen: adminListen, logFormat: logFormat, arguments: sources))
         let code = await balancer.run()
         // Not a return: nothing that still runs (a request on the admin socket, a file being read) may hold the process.
         Host.exitNow(code)

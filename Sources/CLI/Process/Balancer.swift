@@ -26,7 +26,7 @@ struct Balancer {
         var grace: Duration
         var virtualAddresses: VirtualAddresses
         var allocations: Allocations
-        var node: LocalNode
+        var node: ThisNode
         /// Which proxy this is, where Services are left to one by name.
         var proxyName: String?
         var adminSocket: AdminSocketArgument?
@@ -40,14 +40,18 @@ struct Balancer {
         case manifestsChanged(since: ContinuousClock.Instant)
         /// Endpoints have been ejected, or brought back.
         case healthChanged
+        /// Addresses of the host have come or gone, or its default routes.
+        case hostChanged
         /// Some listeners could not be opened a while ago.
         case retryDue
         case terminationRequested(signal: Int32)
     }
 
-    /// An address may arrive after us (a VIP that another host gives up, an interface that comes up): failed listeners are tried
-    /// again this often.
+    /// Whoever has a port may give it up: failed listeners are tried again this often, and at once when an address comes.
     private static let listenRetryInterval = Duration.seconds(10)
+
+    /// Addresses come several at a time: so long after the first all of them are one change.
+    private static let hostChangesInterval = Duration.milliseconds(100)
 
     /// How often the log looks for endpoints that were ejected or brought back; connections are spread at once.
     private static let healthInterval = Duration.seconds(1)
@@ -73,12 +77,16 @@ struct Balancer {
     private var virtualAddresses: VirtualAddresses
     private let serviceHealth: ServiceHealthServers
     private var healthCheckPorts: [HealthCheckPort] = []
+    private var node: ThisNode
+    /// What was loaded last.
+    private var state = DesiredState()
 
     init(options: Options) {
         self.options = options
         virtualAddresses = options.virtualAddresses
         admission = ServiceAdmission(allocations: options.allocations)
-        compiler = SnapshotCompiler(node: options.node, proxyName: options.proxyName)
+        node = options.node
+        compiler = SnapshotCompiler(node: options.node.node, proxyName: options.proxyName)
         let status = status
         serviceHealth = ServiceHealthServers { status.phase == .serving && !status.liveness().contains(where: \.isFailure) }
         let sink = LogSink(format: options.logFormat)
@@ -98,7 +106,7 @@ struct Balancer {
         let source =
             options.roots.isEmpty
             ? nil : ManifestSource(roots: options.roots, judgesServices: false, holdsLosses: !options.allowsEmptySources)
-        let state = load(from: source)
+        state = load(from: source)
         log(journal.found(state.diagnostics))
         guard !state.isLost else {
             logger.error(
@@ -128,6 +136,8 @@ struct Balancer {
         }
         termination.adminServersStarted(admin.all)
 
+        followHost()
+        log(node.look())
         await begin(with: state, on: dataPlane, admin: admin, watching: source?.watchDescription)
         if let source {
             Task {
@@ -148,13 +158,15 @@ struct Balancer {
             switch event {
             case .manifestsChanged(let since):
                 let began = ContinuousClock.now
-                if await reconcile(with: load(from: source), on: dataPlane) { status.programmed(since: since, began: began) }
+                state = load(from: source)
+                if await reconcile(with: state, on: dataPlane) { status.programmed(since: since, began: began) }
             case .healthChanged:
                 log(journal.endpointsReported(dataPlane.endpointReports()))
+            case .hostChanged:
+                await hostChanged(on: dataPlane)
             case .retryDue:
                 isRetryDue = false
-                let reports = await apply(compiler.snapshot, on: dataPlane)
-                log(journal.listenersReported(reports))
+                await retryListeners(on: dataPlane)
                 _ = await answerHealthChecks(at: healthCheckPorts)
             case .terminationRequested(let signal):
                 await drain(dataPlane, signal: signal) {
@@ -244,7 +256,8 @@ struct Balancer {
 
     /// Compiles what is in force from now on, and shows it to whoever asks what there is.
     private mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
-        compiler.nodeChanged(to: node)
+        log(node.found(objects))
+        compiler.nodeChanged(to: node.node)
         let compilation = compiler.compile(objects)
         let (changed, removed) = (compiler.servicesChanged, compiler.servicesRemoved)
         status.inventory.update {
@@ -263,7 +276,7 @@ struct Balancer {
             isSharingProblemSaid = true
             logger.warning("every cluster IP has listeners of its own, also beyond --listeners-max", metadata: ["reason": "\(problem)"])
         }
-        if reports.reports.contains(where: { if case .failed = $0.state { true } else { false } }) { retryLater() }
+        if reports.reports.contains(where: \.isFailed) { retryLater() }
         return reports
     }
 
@@ -275,14 +288,6 @@ struct Balancer {
             try? await Task.sleep(for: Self.listenRetryInterval)
             eventsContinuation.yield(.retryDue)
         }
-    }
-
-    /// This node with the addresses that the host has now.
-    private var node: LocalNode {
-        var node = options.node
-        // Where they can't be had, clients of this host are known by loopback and by asking an address from itself.
-        node.addresses = (try? HostNetwork.addresses()) ?? []
-        return node
     }
 
     /// Answers load balancers at these ports, and says at which it can't; those are tried again.
@@ -310,6 +315,35 @@ struct Balancer {
         prober?.probe(compilation.probes)
         status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         return compilation.snapshot != nil
+    }
+
+    /// Signals changes of the host's addresses, in batches.
+    private func followHost() {
+        let (signals, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
+        log(node.follow { continuation.yield() })
+        let eventsContinuation = eventsContinuation
+        Task {
+            for await _ in signals {
+                try? await Task.sleep(for: Self.hostChangesInterval)
+                eventsContinuation.yield(.hostChanged)
+            }
+        }
+    }
+
+    private mutating func hostChanged(on dataPlane: DataPlane) async {
+        let before = node.node
+        log(node.look())
+        if node.node != before {
+            _ = await reconcile(with: state, on: dataPlane)
+        } else if dataPlane.listenerReports.contains(where: \.isFailed) {
+            // Its address may have come.
+            await retryListeners(on: dataPlane)
+        }
+    }
+
+    private mutating func retryListeners(on dataPlane: DataPlane) async {
+        let reports = await apply(compiler.snapshot, on: dataPlane)
+        log(journal.listenersReported(reports))
     }
 
     private func log(_ entries: [Journal.Entry]) {

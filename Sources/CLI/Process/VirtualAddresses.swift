@@ -17,17 +17,14 @@ enum HostNetworkChoice: String, CaseIterable, ExpressibleByArgument {
 struct VirtualAddresses {
     let choice: HostNetworkChoice
     let ranges: [IPRange]
-    let nodePorts: ClosedRange<UInt16>
     private let network = HostNetwork()
-    private let reservedPorts = ReservedPorts(read: Host.readFile, write: Host.writeSetting)
-    private var areNodePortsReserved = false
+    private let reservedPorts = ReservedPorts(read: Host.readSetting, write: Host.writeSetting)
     /// What was said already: said again only where it has changed.
     private var said: Set<String> = []
 
-    init(choice: HostNetworkChoice, ranges: [IPRange], nodePorts: ClosedRange<UInt16>) {
+    init(choice: HostNetworkChoice, ranges: [IPRange]) {
         self.choice = choice
         self.ranges = ranges
-        self.nodePorts = nodePorts
     }
 
     /// To be called before the snapshot's addresses are bound. Asks the kernel only while something is missing.
@@ -38,11 +35,7 @@ struct VirtualAddresses {
                 && snapshot.frontends.values.contains { $0.origin != .nodePort && range.contains($0.key.address.address) }
         }
         var failures = missing.isEmpty ? [] : network.claim(missing)
-        if !areNodePortsReserved, snapshot.frontends.values.contains(where: { $0.origin == .nodePort }) {
-            let failure = reservedPorts.reserve(nodePorts)
-            areNodePortsReserved = failure == nil
-            if let failure { failures.append(failure) }
-        }
+        if let failure = reservedPorts.hold(Self.nodePorts(of: snapshot)) { failures.append(failure) }
         let made = network.ranges.filter(missing.contains).map { range in
             Journal.Entry(level: .info, message: "virtual addresses are this host's own", fields: ["range": "\(range)"])
         }
@@ -51,6 +44,10 @@ struct VirtualAddresses {
             + warnings.map {
                 Journal.Entry(level: .warning, message: "the host's network is not as Services need it", fields: ["reason": $0])
             }
+    }
+
+    private static func nodePorts(of snapshot: RoutingSnapshot) -> Set<UInt16> {
+        Set(snapshot.frontends.values.lazy.filter { $0.origin == .nodePort }.map { $0.key.address.port.rawValue })
     }
 
     /// The snapshot without addresses that Services were given and that nobody could bind, for their range is not this host's. One that a
@@ -68,7 +65,7 @@ struct VirtualAddresses {
 
     func end() -> [Journal.Entry] {
         guard choice == .auto else { return [] }
-        let failures = (network.ranges.isEmpty ? [] : network.release()) + [reservedPorts.release()].compactMap { $0 }
+        let failures = (network.ranges.isEmpty ? [] : network.release()) + [reservedPorts.hold([])].compactMap { $0 }
         return failures.map {
             Journal.Entry(level: .warning, message: "the host's network is not as it was before", fields: ["reason": "\($0)"])
         }

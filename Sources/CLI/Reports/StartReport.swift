@@ -33,7 +33,7 @@ struct StartReport {
             _ = service
         }
         if byPort.count > Self.servicePortsMax {
-            let failed = reports.count { if case .failed = $0.state { true } else { false } }
+            let failed = reports.count(where: \.isFailed)
             lines.append(
                 "listen   … and \(byPort.count - Self.servicePortsMax) more Service ports (\(reports.count) listeners in all, "
                     + "\(failed) failed); see them all with `ringway stats`")

@@ -140,7 +140,10 @@ struct ServicePlan: Equatable {
 
     /// The Service's endpoints as slices, and the kind of object that they come from.
     private static func slices(of service: Service, _ inputs: ServiceInputs) -> (slices: [EndpointSlice], source: String) {
-        if !inputs.pods.isEmpty { return (PodSlices(of: service, objects: inputs.pods).slices, "Pod") }
+        if !inputs.pods.isEmpty {
+            let name = inputs.service.metadata.name
+            return (PodSlices(of: service, named: name, objects: inputs.pods, zones: inputs.zones).slices, "Pod")
+        }
         if inputs.slices.isEmpty, let object = inputs.endpoints, case .endpoints(let endpoints) = object.body {
             return (endpoints.mirrored(), "Endpoints")
         }

@@ -23,9 +23,9 @@ package struct SnapshotCompiler: Sendable {
     private var pods = PodIndex()
     private var probes: [EndpointKey: [Probe]] = [:]
 
+    /// What this node is as far as it was told, and with what the objects say of it.
+    private var given: LocalNode
     private var node: LocalNode
-    /// Whether all Services are to be looked at again.
-    private var nodeHasChanged = false
 
     private let proxyName: String?
 
@@ -34,22 +34,21 @@ package struct SnapshotCompiler: Sendable {
     ///   - proxyName: serve the Services that their label `service.kubernetes.io/service-proxy-name` leaves to this proxy; nil: those
     ///     without the label.
     package init(node: LocalNode = LocalNode(), proxyName: String? = nil) {
+        given = node
         self.node = node
         self.proxyName = proxyName
     }
 
     /// Takes what this node is from the next set of objects on.
-    package mutating func nodeChanged(to node: LocalNode) {
-        guard node != self.node else { return }
-        self.node = node
-        nodeHasChanged = true
-    }
+    package mutating func nodeChanged(to node: LocalNode) { given = node }
 
     /// Takes the complete current set of objects.
     package mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
-        var change = tracker.objectsReplaced(by: objects)
-        if nodeHasChanged { change.changed = tracker.inputs.keys.sorted() }
-        nodeHasChanged = false
+        let zones = NodeZones(objects, here: given)
+        let before = node
+        node = given.filled(from: zones)
+        var change = tracker.objectsReplaced(by: objects, zones: zones)
+        if node != before { change.changed = tracker.inputs.keys.sorted() }
         (servicesChanged, servicesRemoved) = (change.changed, change.removed)
         let podsBefore = pods
         pods = PodIndex(objects)

@@ -72,6 +72,12 @@ struct EndpointJoin {
 }
 
 extension Endpoints {
+    /// What tells the EndpointSlice mirroring controller to leave an object alone.
+    static func isMirrored(_ metadata: ObjectMetadata) -> Bool {
+        metadata.labels["endpointslice.kubernetes.io/skip-mirror"] != "true"
+            && metadata.annotations["control-plane.alpha.kubernetes.io/leader"] == nil
+    }
+
     /// The slices that the EndpointSlice mirroring controller would make of this object: one per subset and address family.
     func mirrored() -> [EndpointSlice] {
         subsets.flatMap { subset in
@@ -79,9 +85,12 @@ extension Endpoints {
                 var slice = EndpointSlice()
                 slice.addressFamily = family
                 slice.ports = subset.ports
-                slice.endpoints =
-                    subset.addresses.filter { $0.family == family }.map { EndpointSlice.Endpoint(address: $0) }
-                    + subset.notReadyAddresses.filter { $0.family == family }.map { EndpointSlice.Endpoint(address: $0, ready: false) }
+                func endpoints(_ addresses: [Address], ready: Bool) -> [EndpointSlice.Endpoint] {
+                    addresses.filter { $0.address.family == family }.map {
+                        EndpointSlice.Endpoint(address: $0.address, ready: ready, pod: $0.pod, nodeName: $0.nodeName, hostname: $0.hostname)
+                    }
+                }
+                slice.endpoints = endpoints(subset.addresses, ready: true) + endpoints(subset.notReadyAddresses, ready: false)
                 return slice.endpoints.isEmpty ? nil : slice
             }
         }

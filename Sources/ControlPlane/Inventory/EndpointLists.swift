@@ -43,7 +43,7 @@ struct EndpointLists {
             lists[key]?.add(slice)
         }
         for object in objects {
-            guard case .endpoints(let endpoints) = object.body else { continue }
+            guard case .endpoints(let endpoints) = object.body, Endpoints.isMirrored(object.metadata) else { continue }
             let key = object.metadata.serviceKey
             if lists[key]?.isGiven == true { continue }
             lists[key] = List(metadata: object.metadata, isGiven: true)
@@ -52,7 +52,7 @@ struct EndpointLists {
         let pods = PodsByLabel(objects.filter { if case .pod = $0.body { true } else { false } })
         for (key, service) in selecting where lists[key]?.isGiven == false {
             let selected = pods.matching(service.selector ?? [:], in: key.namespace)
-            for slice in PodSlices(of: service, objects: selected).slices { lists[key]?.add(slice) }
+            for slice in PodSlices(of: service, named: key.name, objects: selected).slices { lists[key]?.add(slice) }
         }
     }
 

@@ -10,6 +10,13 @@ struct ServiceInputs: Hashable {
     /// The Pods that its selector matches, in the order of their names, where neither of those is there: in a cluster slices are made
     /// of these very Pods.
     var pods: [KubernetesObject] = []
+    /// Zones of the nodes that these are on, where the Service goes by them.
+    var zones: [String: String] = [:]
+}
+
+extension KubernetesObject {
+    /// The node that a Pod is on.
+    fileprivate var nodeName: String? { if case .pod(let pod) = body { pod.nodeName } else { nil } }
 }
 
 /// Sorts the objects of a source by the Service they belong to and tells which Services changed since the last time.
@@ -28,7 +35,7 @@ struct ServiceTracker {
     }
 
     /// Takes the complete current set. An object that is not in it is gone.
-    mutating func objectsReplaced(by objects: [KubernetesObject]) -> Change {
+    mutating func objectsReplaced(by objects: [KubernetesObject], zones: NodeZones = NodeZones()) -> Change {
         var next: [ServiceKey: ServiceInputs] = [:]
         var seen: [ObjectKey: SourceLocation] = [:]
         var found: [Diagnostic] = []
@@ -52,9 +59,10 @@ struct ServiceTracker {
 
         for object in dependents {
             switch object.body {
-            case .service, .pod:
+            case .service, .pod, .node:
                 continue
             case .endpoints:
+                guard Endpoints.isMirrored(object.metadata) else { continue }
                 // Endpoints of no Service are common in a real cluster (leader election once used them): no notice.
                 next[object.metadata.serviceKey]?.endpoints = object
             case .endpointSlice(let slice):
@@ -75,7 +83,9 @@ struct ServiceTracker {
             if inputs.slices.isEmpty, inputs.endpoints == nil, case .service(let service) = inputs.service.body,
                 let selector = service.selector
             {
-                next[key]?.pods = pods.matching(selector, in: key.namespace)
+                let selected = pods.matching(selector, in: key.namespace)
+                next[key]?.pods = selected
+                if service.trafficDistribution != nil { next[key]?.zones = zones.zones(of: selected.compactMap(\.nodeName)) }
             }
         }
 

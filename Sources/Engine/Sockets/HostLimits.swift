@@ -28,7 +28,7 @@ package enum HostLimits {
         // Connections in TIME_WAIT don't matter; a socket that listens does. Sockets of UDP would share the port by it.
         if transport == .tcp { _ = unsafe setsockopt(descriptor.rawValue, SOL_SOCKET, SO_REUSEADDR, &one, size) }
         if address.address.family == .ipv6 { _ = unsafe setsockopt(descriptor.rawValue, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &one, size) }
-        return unsafe withKernelAddress(of: address) { unsafe bind(descriptor.rawValue, $0, $1) } == 0 ? 0 : errno
+        return bindHere(descriptor.rawValue, address) == 0 ? 0 : errno
     }
 
     /// Whether connections can be made from an address: 0, or the errno.

@@ -15,10 +15,12 @@ extension KernelSockets {
         if isIPv6 { check(set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)) }
         if address.address.isUnspecified {
             check(isIPv6 ? set(descriptor, Int32(IPPROTO_IPV6), IPV6_RECVPKTINFO, 1) : set(descriptor, Int32(IPPROTO_IP), IP_PKTINFO, 1))
+            // Replies leave from the address that was asked, which may be this host's by a route alone.
+            if isIPv6 { _ = set(descriptor, Int32(IPPROTO_IPV6), IPV6_FREEBIND, 1) }
         }
         prepare(descriptor, address.address.family, bytes: Limits.datagramListenerBytes)
         systemCalls &+= 1
-        check(unsafe withKernelAddress(of: address) { unsafe bind(descriptor, $0, $1) })
+        check(bindHere(descriptor, address))
         guard failure == 0 else {
             closeDescriptor(descriptor)
             return Opened(error: failure)

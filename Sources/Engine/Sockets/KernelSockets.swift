@@ -74,7 +74,7 @@ struct KernelSockets: ~Copyable {
         check(set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1))
         if address.address.family == .ipv6 { check(set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)) }
         systemCalls &+= 2
-        check(unsafe withKernelAddress(of: address) { unsafe bind(descriptor, $0, $1) })
+        check(bindHere(descriptor, address))
         // Before the first SYN can come. Where it can't be had, everybody's connections are taken.
         if !arrivals.isOpenToAll { _ = attach(arrivals, to: descriptor) }
         if failure == 0 { check(listen(descriptor, backlog)) }

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 
 /// NETLINK_ROUTE, which Swift's importer does not see.
-private let netlinkRoute: Int32 = 0
+let netlinkRoute: Int32 = 0
 
 /// Questions to the kernel's routing, each answered before the next is asked.
 struct NetlinkSocket: ~Copyable {

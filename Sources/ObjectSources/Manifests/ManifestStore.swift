@@ -170,7 +170,7 @@ extension KubernetesObject {
         switch body {
         case .service, .endpoints: ObjectKey(kind: .service, namespace: metadata.namespace, name: metadata.name)
         case .endpointSlice(let slice): slice.serviceName.map { ObjectKey(kind: .service, namespace: metadata.namespace, name: $0) }
-        case .pod: nil
+        case .pod, .node: nil
         }
     }
 }

@@ -50,7 +50,7 @@ struct YAMLReading {
         for _ in 0...Self.duplicatesMax {
             // The caller has checked that the bytes are UTF-8.
             let source = String(decoding: bytes, as: UTF8.self)
-            let outcome: Result<Node?, any Error> = Result {
+            let outcome: Result<Yams.Node?, any Error> = Result {
                 try Parser(yaml: source, resolver: .basic, encoding: .utf8).singleRoot()
             }
             switch outcome {
@@ -71,7 +71,7 @@ struct YAMLReading {
 
     // MARK: Conversion
 
-    private mutating func convert(_ node: Node, depth: Int) throws(ReadingFault) -> DocumentNode {
+    private mutating func convert(_ node: Yams.Node, depth: Int) throws(ReadingFault) -> DocumentNode {
         let place = Place(node.mark)
         nodeCount += 1
         // A node that is written out takes at least a byte; the empty value of a key takes the byte of its colon.
@@ -96,7 +96,7 @@ struct YAMLReading {
         }
     }
 
-    private mutating func convert(_ mapping: Node.Mapping, depth: Int) throws(ReadingFault) -> [DocumentNode.Entry] {
+    private mutating func convert(_ mapping: Yams.Node.Mapping, depth: Int) throws(ReadingFault) -> [DocumentNode.Entry] {
         var entries: [DocumentNode.Entry] = []
         entries.reserveCapacity(mapping.count)
         var merged: [DocumentNode] = []
@@ -131,7 +131,7 @@ struct YAMLReading {
         }
     }
 
-    private func convert(_ scalar: Node.Scalar) -> DocumentNode.Scalar {
+    private func convert(_ scalar: Yams.Node.Scalar) -> DocumentNode.Scalar {
         switch scalar.tag.rawValue {
         case "tag:yaml.org,2002:int": .init(text: scalar.string, kind: .integer)
         case "tag:yaml.org,2002:float": .init(text: scalar.string, kind: .number)

@@ -69,7 +69,9 @@ struct EndpointSliceReading {
                     serving: conditions.child("serving").boolean ?? true,
                     terminating: conditions.child("terminating").boolean ?? false,
                     pod: target.child("kind").string == "Pod" ? target.child("name").string : nil,
-                    nodeName: element.child("nodeName").string, zoneHints: hints("forZones"), nodeHints: hints("forNodes")))
+                    nodeName: element.child("nodeName").string,
+                    hostname: element.child("hostname").string.flatMap { $0.isEmpty ? nil : $0 },
+                    zoneHints: hints("forZones"), nodeHints: hints("forNodes")))
         }
     }
 
@@ -85,8 +87,13 @@ struct EndpointSliceReading {
             return []
         }
         if count > Self.addressesMax { findings.tooMany(list, count: count, max: Self.addressesMax) }
-        // FQDN slices are used by no proxy, and what is of an unknown type can't be judged.
-        guard hasType, let family else { return [] }
+        // What is of an unknown type can't be judged.
+        guard hasType else { return [] }
+        guard let family else {
+            // No proxy uses them.
+            for (text, field) in list.strings { validateDomainName(text, field, into: &findings) }
+            return []
+        }
         var addresses: [IPAddress] = []
         for (text, field) in list.strings {
             guard let address = readUsableAddress(text, field, into: &findings) else { continue }
@@ -101,6 +108,19 @@ struct EndpointSliceReading {
                 list, "holds \(count) addresses, of which only the first is used; for more endpoints write one entry of `endpoints` each")
         }
         return addresses
+    }
+
+    /// The rules of `IsFullyQualifiedDomainName`.
+    private func validateDomainName(_ text: String, _ field: Field, into findings: inout Findings) {
+        guard !text.isEmpty else { return findings.required(field) }
+        let name = text.hasSuffix(".") ? String(text.dropLast()) : text
+        let problems = NameRules.dns1123Subdomain(name)
+        guard problems.isEmpty else { return findings.invalid(field, string: name, problems.joined(separator: ",")) }
+        let labels = name.split(separator: ".").map(String.init)
+        if labels.count < 2 {
+            findings.invalid(field, string: name, "should be a domain with at least two segments separated by dots")
+        }
+        for label in labels { findings.invalid(field, string: label, NameRules.dns1123Label(label)) }
     }
 
     private func isMisspelled(_ field: Field) -> Bool {
@@ -182,12 +202,18 @@ struct EndpointsReading {
         return subset
     }
 
-    private func readAddress(_ element: Field, into findings: inout Findings) -> IPAddress? {
+    private func readAddress(_ element: Field, into findings: inout Findings) -> Endpoints.Address? {
         let hostname = element.child("hostname")
         if let text = hostname.string, !text.isEmpty { findings.invalid(hostname, string: text, NameRules.dns1123Label(text)) }
         let field = element.child("ip")
         guard field.node == nil || field.string != nil, !suggestedPaths.contains(field.path.description) else { return nil }
-        return readUsableAddress(field.string ?? "", field, into: &findings)
+        guard let usable = readUsableAddress(field.string ?? "", field, into: &findings) else { return nil }
+        var address = Endpoints.Address(usable)
+        address.hostname = hostname.string.flatMap { $0.isEmpty ? nil : $0 }
+        address.nodeName = element.child("nodeName").string
+        let target = element.child("targetRef")
+        if target.child("kind").string == "Pod" { address.pod = target.child("name").string }
+        return address
     }
 
     private func readPort(_ element: Field, needsName: Bool, into findings: inout Findings) -> EndpointSlice.Port? {

@@ -27,8 +27,8 @@ package struct DecodedObject: Hashable, Sendable {
 
 /// Turns parsed documents into objects, as strictly as an API server and with all findings at once.
 ///
-/// Pure. Honoured: `v1` Service, Endpoints, Pod, `discovery.k8s.io/v1` EndpointSlice, and lists of them. Other kinds of Kubernetes are
-/// skipped with a warning; a kind nobody knows is an error.
+/// Pure. Honoured: `v1` Service, Endpoints, Pod, Node, `discovery.k8s.io/v1` EndpointSlice, and lists of them. Other kinds of Kubernetes
+/// are skipped with a warning; a kind nobody knows is an error.
 package enum ObjectDecoder {
     /// All objects of a document, the items of a list one by one, in order; none for an empty document.
     package static func decode(_ document: DocumentNode) -> [DecodedObject] {
@@ -83,7 +83,9 @@ package enum ObjectDecoder {
         let name = metadataField.child("name").string ?? ""
         let key = kind.objectKind.flatMap { objectKind in
             name.isEmpty
-                ? nil : ObjectKey(kind: objectKind, namespace: MetadataReading.namespace(of: metadataField), name: name)
+                ? nil
+                : ObjectKey(
+                    kind: objectKind, namespace: kind == .node ? "" : MetadataReading.namespace(of: metadataField), name: name)
         }
         let subject = Subject(kind: kind.name, group: kind.group, name: name, key: key, location: document.location)
         var pass = StrictPass(findings: Findings(subject: subject, strictness: rules.strictness))
@@ -92,8 +94,9 @@ package enum ObjectDecoder {
         let isDecoded = !findings.hasErrors
         var metadataFindings = Findings(subject: subject, strictness: rules.strictness)
         metadataFindings.reported = findings.reported
-        let metadata = MetadataReading(nameRule: kind == .service ? .label : .subdomain, isService: kind == .service)
+        var metadata = MetadataReading(nameRule: kind == .service ? .label : .subdomain, isService: kind == .service)
             .read(metadataField, suggestedPaths: pass.suggestedPaths, into: &metadataFindings)
+        if kind == .node { metadata.namespace = "" }
         if kind == .service {
             let manifest = ServiceReading(document: root, metadata: metadata, subject: subject, strictness: rules.strictness)
                 .read(metadataFindings: metadataFindings.all)
@@ -118,6 +121,7 @@ package enum ObjectDecoder {
         switch kind {
         case .endpoints: .endpoints(EndpointsReading(document: root, suggestedPaths: suggestedPaths).read(into: &findings))
         case .pod: .pod(PodReading(document: root, suggestedPaths: suggestedPaths).read(into: &findings))
+        case .node: .node(NodeReading(document: root).read(into: &findings))
         default:
             .endpointSlice(
                 EndpointSliceReading(document: root, metadata: metadata, suggestedPaths: suggestedPaths).read(into: &findings))
@@ -193,8 +197,8 @@ package enum ObjectDecoder {
 
 /// The kinds that are decoded.
 enum KnownKind: CaseIterable {
-    case service, endpointSlice, endpoints, pod
-    case list, serviceList, endpointSliceList, endpointsList, podList
+    case service, endpointSlice, endpoints, pod, node
+    case list, serviceList, endpointSliceList, endpointsList, podList, nodeList
 
     init?(version: String, kind: String) {
         guard let known = KnownKind.allCases.first(where: { $0.version == version && $0.name == kind }) else { return nil }
@@ -207,18 +211,20 @@ enum KnownKind: CaseIterable {
         case .endpointSlice: "EndpointSlice"
         case .endpoints: "Endpoints"
         case .pod: "Pod"
+        case .node: "Node"
         case .list: "List"
         case .serviceList: "ServiceList"
         case .endpointSliceList: "EndpointSliceList"
         case .endpointsList: "EndpointsList"
         case .podList: "PodList"
+        case .nodeList: "NodeList"
         }
     }
 
     var version: String {
         switch self {
         case .endpointSlice, .endpointSliceList: "discovery.k8s.io/v1"
-        case .service, .endpoints, .pod, .list, .serviceList, .endpointsList, .podList: "v1"
+        case .service, .endpoints, .pod, .node, .list, .serviceList, .endpointsList, .podList, .nodeList: "v1"
         }
     }
 
@@ -233,7 +239,8 @@ enum KnownKind: CaseIterable {
         case .endpointSlice: .endpointSlice
         case .endpoints: .endpoints
         case .pod: .pod
-        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList: nil
+        case .node: .node
+        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList, .nodeList: nil
         }
     }
 
@@ -244,7 +251,8 @@ enum KnownKind: CaseIterable {
         case .endpointSliceList: .endpointSlice
         case .endpointsList: .endpoints
         case .podList: .pod
-        case .service, .endpointSlice, .endpoints, .pod, .list: nil
+        case .nodeList: .node
+        case .service, .endpointSlice, .endpoints, .pod, .node, .list: nil
         }
     }
 
@@ -254,7 +262,8 @@ enum KnownKind: CaseIterable {
         case .endpointSlice: .endpointSlice
         case .endpoints: .endpoints
         case .pod: .pod
-        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList: .list
+        case .node: .node
+        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList, .nodeList: .list
         }
     }
 
@@ -266,7 +275,7 @@ enum KnownKind: CaseIterable {
 
     /// Kinds of the core group that may stand in a file beside ours. Kinds of other groups are skipped by their group alone.
     static let otherCoreKinds: Set<String> = [
-        "Binding", "ComponentStatus", "ConfigMap", "Event", "LimitRange", "Namespace", "Node", "PersistentVolume",
+        "Binding", "ComponentStatus", "ConfigMap", "Event", "LimitRange", "Namespace", "PersistentVolume",
         "PersistentVolumeClaim", "PodTemplate", "ReplicationController", "ResourceQuota", "Secret", "ServiceAccount",
     ]
 }

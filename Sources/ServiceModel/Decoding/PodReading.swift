@@ -21,6 +21,8 @@ struct PodReading {
         pod.isTerminating = document.child("metadata").child("deletionTimestamp").string != nil
         let spec = document.child("spec")
         pod.nodeName = spec.child("nodeName").string.flatMap { $0.isEmpty ? nil : $0 }
+        pod.hostname = readLabel(spec.child("hostname"), into: &findings)
+        pod.subdomain = readLabel(spec.child("subdomain"), into: &findings)
         let containers = spec.child("containers")
         if containers.elements.isEmpty, containers.node == nil || containers.isSequence, !isMisspelled(containers) {
             findings.required(containers)
@@ -34,6 +36,12 @@ struct PodReading {
             if probe.isMapping, let read = readProbe(probe, ports: names, into: &findings) { pod.probes.append(read) }
         }
         return pod
+    }
+
+    private func readLabel(_ field: Field, into findings: inout Findings) -> String? {
+        guard let text = field.string, !text.isEmpty else { return nil }
+        findings.invalid(field, string: text, NameRules.dns1123Label(text))
+        return text
     }
 
     private func isMisspelled(_ field: Field) -> Bool {

@@ -10,7 +10,8 @@ extension ObjectShape {
                 ObjectShape(
                     "PodSpec",
                     opaque(podSpec).merging([
-                        "containers": containers, "initContainers": containers, "nodeName": .string,
+                        "containers": containers, "initContainers": containers, "nodeName": .string, "hostname": .string,
+                        "subdomain": .string,
                     ]) { $1 })),
             "status": .object(
                 ObjectShape(
@@ -50,7 +51,7 @@ extension ObjectShape {
             "failureThreshold": .int32, "terminationGracePeriodSeconds": .int64,
         ])
 
-    private static func opaque(_ names: String) -> [String: FieldShape] {
+    static func opaque(_ names: String) -> [String: FieldShape] {
         Dictionary(uniqueKeysWithValues: names.split(separator: " ").map { (String($0), .opaque) })
     }
 
