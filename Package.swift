@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
 
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 // The arrows between targets. `Tests/TidyTests` holds the same list, and the build checks that no target imports what it
@@ -26,6 +27,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -47,6 +49,9 @@ let package = Package(
         .target(name: "ServiceModel", dependencies: ["Addressing"], swiftSettings: settings),
         .target(name: "ControlPlane", dependencies: ["ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
         .target(name: "ObjectSources", dependencies: ["ServiceModel", "CLinux", "Yams"], swiftSettings: settings),
+
+        // What Services were given, kept across restarts. The only room that speaks SQL.
+        .target(name: "StateStore", dependencies: ["ControlPlane", "Addressing", grdb], swiftSettings: settings),
 
         // Active health checks: what is to be asked comes from the control plane, what was found goes to the data plane.
         .target(
@@ -73,7 +78,8 @@ let package = Package(
             name: "CLI",
             dependencies: [
                 "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "HostNetwork", "ObjectSources",
-                "Probing", "Routing", "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Probing", "Routing", "ServiceModel", "StateStore", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
 
@@ -100,6 +106,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
         .testTarget(name: "HostNetworkTests", dependencies: ["HostNetwork", "Addressing"], swiftSettings: settings),
+        .testTarget(
+            name: "StateStoreTests", dependencies: ["StateStore", "ControlPlane", "Addressing", grdb], swiftSettings: settings),
         .testTarget(name: "ProbingTests", dependencies: ["Probing", "Routing", "Addressing"], swiftSettings: settings),
         .testTarget(
             name: "AdminServerTests",
@@ -112,7 +120,7 @@ let package = Package(
             name: "CLITests",
             dependencies: [
                 "AdminServer", "Addressing", "CAllocationCounter", "CLI", "ControlPlane", "Forwarding", "ObjectSources", "Routing",
-                "ServiceModel", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ServiceModel", "StateStore", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "EngineSimulator", "Addressing"], swiftSettings: settings),
@@ -126,6 +134,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(name: "Deny", path: "Tests/Deny"),
-        .testTarget(name: "EndToEndTests", dependencies: ["CLI", "CLinux", "Deny"], swiftSettings: settings),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["Addressing", "CLI", "CLinux", "ControlPlane", "Deny", "StateStore"],
+            swiftSettings: settings),
     ]
 )

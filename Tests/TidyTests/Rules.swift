@@ -16,6 +16,7 @@ enum Rules {
         "ControlPlane": ["ServiceModel", "Routing", "Addressing"],
         "ObjectSources": ["ServiceModel", "CLinux", "Yams"],
         "HostNetwork": ["CLinux", "Addressing"],
+        "StateStore": ["ControlPlane", "Addressing", "GRDB"],
         "Probing": ["Routing", "Addressing", "NIOCore", "NIOPosix"],
         "AdminServer": [
             "Addressing", "ControlPlane", "Forwarding", "Routing", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore",
@@ -23,7 +24,7 @@ enum Rules {
         ],
         "CLI": [
             "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "HostNetwork", "ObjectSources",
-            "Probing", "Routing", "ServiceModel", "ArgumentParser", "Dispatch", "Logging", "ServiceLifecycle",
+            "Probing", "Routing", "ServiceModel", "StateStore", "ArgumentParser", "Dispatch", "Logging", "ServiceLifecycle",
         ],
     ]
     /// The C library and what comes with the language; no Foundation, which is large and starts slowly.
@@ -63,7 +64,8 @@ enum Rules {
     /// Folders and files where memory and descriptors are handled by hand; a review starts there.
     static let unsafePlaces = [
         "Sources/Engine/Drivers/", "Sources/Engine/Memory/", "Sources/Engine/Sockets/", "Sources/Engine/Threads/",
-        "Sources/HostNetwork/Kernel/", "Sources/ObjectSources/Manifests/Files.swift", "Sources/CLI/Host.swift", "Tests/",
+        "Sources/HostNetwork/Kernel/", "Sources/ObjectSources/Manifests/Files.swift", "Sources/StateStore/DirectoryLock.swift",
+        "Sources/CLI/Host.swift", "Tests/",
         "Benchmarks/Sources/Load/Sockets/", "Benchmarks/Tests/",
     ]
 

@@ -76,3 +76,20 @@ enum AdminListenArgument: ExpressibleByArgument, Equatable {
         self = .address(address, port: Int(port))
     }
 }
+
+/// `--state-directory`: a directory, or `none`.
+struct StateDirectoryArgument: ExpressibleByArgument, Equatable {
+    var path: String?
+
+    init?(argument: String) {
+        if argument.isEmpty { return nil }
+        path = argument == "none" ? nil : argument
+    }
+
+    private init(path: String?) { self.path = path }
+
+    /// The directory that systemd has made for a service; of several the first.
+    static func ofEnvironment(_ value: (String) -> String?) -> StateDirectoryArgument {
+        StateDirectoryArgument(path: value("STATE_DIRECTORY")?.split(separator: ":").first.map(String.init))
+    }
+}

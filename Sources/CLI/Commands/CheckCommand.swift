@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import ControlPlane
 internal import ObjectSources
 internal import ServiceModel
+internal import StateStore
 
 /// `ringway check`: read, say what is wrong, exit with 0 or 1.
 struct CheckCommand: ParsableCommand {
@@ -26,6 +27,13 @@ struct CheckCommand: ParsableCommand {
 
     @OptionGroup(title: "What Services are given") var allocation: AllocationOptions
 
+    @Option(
+        help: ArgumentHelp(
+            "Judge as `run` would with this directory, which is only read: what Services hold already counts, and what those have that "
+                + "are not in the files. (default: none)",
+            valueName: "directory"))
+    var stateDirectory: StateDirectoryArgument?
+
     @OptionGroup(title: "This node") var node: NodeOptions
 
     func validate() throws {
@@ -38,7 +46,15 @@ struct CheckCommand: ParsableCommand {
         let strictness: Strictness = strictKubernetes ? .kubernetes : .ringway
         let written = ManifestSource(roots: sources, strictness: strictness, judgesServices: false, isWatching: false).load()
         var admission = ServiceAdmission(allocations: try allocation.allocations(seed: 0), strictness: strictness)
-        let state = admission.admit(written, at: 0)
+        if let directory = stateDirectory?.path {
+            do {
+                admission.resume(from: try StateStore.records(in: directory), keepingIn: nil)
+            } catch {
+                Host.write("ringway: \(error)\n", to: .error)
+                throw ExitCode(1)
+            }
+        }
+        let state = admission.admit(written, at: Host.wallClockMicroseconds / 1_000_000)
         var compiler = SnapshotCompiler(node: node.node, proxyName: node.serviceProxyName)
         let compilation = compiler.compile(state.objects)
         let report = CheckReport(

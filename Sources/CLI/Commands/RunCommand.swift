@@ -132,6 +132,13 @@ struct RunCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "What Services are given") var allocation: AllocationOptions
 
+    @Option(
+        help: ArgumentHelp(
+            "Directory that keeps what Services were given across restarts, for one process at a time, or none. (default: "
+                + "$STATE_DIRECTORY, which systemd sets for StateDirectory=; without that variable none)",
+            valueName: "directory"))
+    var stateDirectory: StateDirectoryArgument?
+
     @OptionGroup(title: "This node") var node: NodeOptions
 
     /// Read by `validate`, used by `run`.
@@ -179,6 +186,7 @@ struct RunCommand: AsyncParsableCommand {
                 settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
                 virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: allocation.serviceCidr.ranges),
                 allocations: try allocation.allocations(seed: settings.seed),
+                stateDirectory: (stateDirectory ?? .ofEnvironment(Host.environment)).path,
                 node: ThisNode(node.node, nodePorts: node.nodeportAddresses), proxyName: node.serviceProxyName, adminSocket: adminSocket,
                 adminListen: adminListen, logFormat: logFormat, arguments: sources))
         let code = await balancer.run()

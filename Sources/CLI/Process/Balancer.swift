@@ -7,6 +7,7 @@ internal import ObjectSources
 internal import Probing
 internal import Routing
 internal import ServiceModel
+internal import StateStore
 
 /// The control loop of `ringway run`: loads, compiles, applies, waits for a change or a signal, and does it again.
 ///
@@ -26,6 +27,8 @@ struct Balancer {
         var grace: Duration
         var virtualAddresses: VirtualAddresses
         var allocations: Allocations
+        /// Where what Services are given is kept.
+        var stateDirectory: String?
         var node: ThisNode
         /// Which proxy this is, where Services are left to one by name.
         var proxyName: String?
@@ -44,6 +47,8 @@ struct Balancer {
         case hostChanged
         /// Some listeners could not be opened a while ago.
         case retryDue
+        /// Something that Services had is to be released, or to be kept at last.
+        case admissionDue
         case terminationRequested(signal: Int32)
     }
 
@@ -71,6 +76,7 @@ struct Balancer {
     private var isRetryDue = false
     private var isSharingProblemSaid = false
     private var admission: ServiceAdmission
+    private var nextAdmission: Task<Void, Never>?
     private var compiler: SnapshotCompiler
     private var journal = Journal()
     private var prober: Prober?
@@ -106,6 +112,12 @@ struct Balancer {
         let source =
             options.roots.isEmpty
             ? nil : ManifestSource(roots: options.roots, judgesServices: false, holdsLosses: !options.allowsEmptySources)
+        do {
+            if source != nil { try openStore() }
+        } catch {
+            logger.error("\(error)")
+            return ExitStatus.failure
+        }
         state = load(from: source)
         log(journal.found(state.diagnostics))
         guard !state.isLost else {
@@ -168,7 +180,13 @@ struct Balancer {
                 isRetryDue = false
                 await retryListeners(on: dataPlane)
                 _ = await answerHealthChecks(at: healthCheckPorts)
+            case .admissionDue:
+                state = load(from: source)
+                _ = await reconcile(with: state, on: dataPlane)
             case .terminationRequested(let signal):
+                // Nothing is given any more, and whoever takes over needn't wait for the last connection.
+                nextAdmission?.cancel()
+                admission.stopKeeping()
                 await drain(dataPlane, signal: signal) {
                     logging?.cancel()
                     await logging?.value
@@ -199,7 +217,9 @@ struct Balancer {
         var state = DesiredState()
         state.objects = options.shorthands.map(\.object)
         guard let source else { return state }
-        let manifests = admission.admit(source.load(), at: Host.wallClockMicroseconds / 1_000_000)
+        let now = Host.wallClockMicroseconds / 1_000_000
+        let manifests = admission.admit(source.load(), at: now)
+        awaitAdmission(after: now)
         state.objects += manifests.objects
         state.diagnostics = manifests.diagnostics
         state.rejectedObjects = manifests.rejectedObjects
@@ -208,6 +228,26 @@ struct Balancer {
             state.objects.isEmpty
             && (manifests.rejectedObjects > 0 || options.roots.allSatisfy { unreadable.contains(SourceLocation(file: $0)) })
         return state
+    }
+
+    private mutating func awaitAdmission(after now: Int64) {
+        nextAdmission?.cancel()
+        guard let next = admission.nextAdmission(after: now) else { return }
+        let eventsContinuation = eventsContinuation
+        nextAdmission = Task {
+            guard (try? await Task.sleep(for: .seconds(max(1, next - now)))) != nil else { return }
+            eventsContinuation.yield(.admissionDue)
+        }
+    }
+
+    // MARK: State
+
+    private mutating func openStore() throws(StateStoreError) {
+        guard let directory = options.stateDirectory else { return }
+        let store = try StateStore(directory: directory)
+        admission.resume(
+            from: try store.records(),
+            keepingIn: .init(file: store.file) { changes throws(StateStoreError) in try store.save(changes) })
     }
 
     // MARK: Applying

@@ -2,11 +2,31 @@ internal import Addressing
 internal import ControlPlane
 internal import ObjectSources
 internal import ServiceModel
+internal import StateStore
 
 /// The Services of the sources as an API server would keep them: judged, with what they are given, the last good version of each.
+///
+/// Where there is a store, nothing that a Service was given leaves here before it is kept.
 struct ServiceAdmission {
+    /// Where what Services were given is kept.
+    struct Store {
+        /// For what is said of it.
+        var file: String
+        var save: ([ServiceKey: AllocationRecord?]) throws(StateStoreError) -> Void
+    }
+
+    /// A disk may have room again.
+    private static let retryInterval: Int64 = 10
+
     private var registry: ServiceRegistry
     private var allocations: Allocations
+    private var store: Store?
+    /// Changes that could not be kept so far.
+    private var unsaved: [ServiceKey: AllocationRecord?] = [:]
+    /// The Services that wait for that, each with the version that is served meanwhile.
+    private var heldBack: [ServiceKey: ServiceManifest?] = [:]
+    /// Services of an earlier run may yet come: not all sources have been read since.
+    private var isExpecting = false
     /// Addresses that Services were given without having asked for one.
     private(set) var givenAddresses: Set<IPAddress> = []
 
@@ -15,26 +35,95 @@ struct ServiceAdmission {
         self.allocations = allocations
     }
 
+    /// Goes on from what an earlier run has left. To be called before any Service is admitted.
+    ///
+    /// - Parameter store: nil where that is only read.
+    mutating func resume(from records: [ServiceKey: AllocationRecord], keepingIn store: Store?) {
+        allocations.restore(records)
+        isExpecting = true
+        self.store = store
+    }
+
     /// Puts the Services that are admitted in the place of those that are written.
     ///
     /// - Parameter now: seconds of a clock that goes on; what has gone is kept by it for a while.
     mutating func admit(_ manifests: ManifestState, at now: Int64) -> ManifestState {
-        allocations.expire(at: now)
-        _ = registry.replaceAll(with: manifests.services, allocations: &allocations, at: now)
+        let isAnythingReleased = allocations.expire(at: now)
+        let isAnythingMissing = isExpecting && meetExpected(manifests, at: now)
+        let change = registry.replaceAll(
+            with: manifests.services, retriesRefused: isAnythingReleased || isAnythingMissing, allocations: &allocations, at: now)
+        let failure = keep(change)
         givenAddresses = []
         for written in manifests.services where written.clusterIP.isEmpty {
             let key = written.metadata.serviceKey
             givenAddresses.formUnion(registry.services[key]?.service.clusterIPs ?? [])
         }
         var admitted = manifests
-        admitted.objects = manifests.objects.filter { $0.key.kind != .service } + registry.services.values.map(\.object)
+        admitted.objects = manifests.objects.filter { $0.key.kind != .service } + inForce.map(\.object)
         admitted.objects.sort { $0.key < $1.key }
         // What the registry says stands among the rest of its file.
         admitted.diagnostics += registry.diagnostics
         admitted.diagnostics.sort {
             ($0.location.file, $0.location.line, $0.location.column) < ($1.location.file, $1.location.line, $1.location.column)
         }
-        admitted.rejectedObjects += registry.refused.count
+        admitted.diagnostics += failure.map { [$0] } ?? []
+        admitted.rejectedObjects += registry.refused.count + heldBack.count
         return admitted
+    }
+
+    /// When to admit again though nothing has changed: something is to be released, or tried again.
+    func nextAdmission(after now: Int64) -> Int64? {
+        let retry = unsaved.isEmpty ? nil : now + Self.retryInterval
+        return [retry, allocations.nextExpiry].compactMap(\.self).min()
+    }
+
+    /// Lets go of the store, for another process to take.
+    mutating func stopKeeping() { store = nil }
+
+    // MARK: What an earlier run has left
+
+    /// Services that are there again keep what they had. Those that are not have gone, and not before now; as long as a source can't be
+    /// read, or an object in it, nobody knows that of any.
+    ///
+    /// - Returns: whether that is known now, so that others may ask for what they had.
+    private mutating func meetExpected(_ manifests: ManifestState, at now: Int64) -> Bool {
+        let keys = Set(manifests.services.map(\.metadata.serviceKey))
+        allocations.expect(keys)
+        guard manifests.rejectedObjects == 0, !manifests.diagnostics.contains(where: { $0.severity == .error }) else { return false }
+        allocations.retain(only: keys, at: now)
+        isExpecting = false
+        return true
+    }
+
+    // MARK: Keeping
+
+    /// The last good versions, less what is not kept yet.
+    private var inForce: [ServiceManifest] {
+        guard !heldBack.isEmpty else { return Array(registry.services.values) }
+        return registry.services.compactMap { key, manifest in heldBack[key] ?? manifest }
+    }
+
+    /// Writes what has changed before anybody hears of it. Where that fails, the Services concerned stay as they were; those that were
+    /// given nothing new go on.
+    private mutating func keep(_ change: ServiceRegistry.Change) -> Diagnostic? {
+        // Taken also where nobody keeps it, for it would pile up.
+        unsaved.merge(allocations.takeChanges()) { $1 }
+        for key in change.removed { heldBack[key] = nil }
+        guard let store, !unsaved.isEmpty else {
+            unsaved = [:]
+            return nil
+        }
+        do {
+            try store.save(unsaved)
+            (unsaved, heldBack) = ([:], [:])
+            return nil
+        } catch {
+            for key in change.changed where unsaved.keys.contains(key) && !heldBack.keys.contains(key) {
+                heldBack.updateValue(change.previous[key], forKey: key)
+            }
+            return Diagnostic(
+                severity: .error, location: SourceLocation(file: store.file),
+                message: "\(error); what Services are given waits for it")
+        }
     }
 }

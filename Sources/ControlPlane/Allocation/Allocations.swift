@@ -174,14 +174,26 @@ package struct Allocations {
     }
 
     /// Releases what was kept for Services that have been gone for long enough.
-    package mutating func expire(at now: Int64) {
+    ///
+    /// - Returns: whether there was any.
+    @discardableResult
+    package mutating func expire(at now: Int64) -> Bool {
+        var isAnythingReleased = false
         for (key, record) in retained {
-            // A clock that was set back keeps nothing for ever.
-            guard let gone = record.goneSince, now - gone >= Self.retention || now < gone else { continue }
-            for item in record.allocation.items { release(item, of: key) }
-            retained[key] = nil
+            guard let gone = record.goneSince else { continue }
+            if now - gone >= Self.retention {
+                for item in record.allocation.items { release(item, of: key) }
+                retained[key] = nil
+                isAnythingReleased = true
+            } else if now < gone {
+                // The clock was set back: its time begins again, so that nothing is kept for ever, or lost at once.
+                retained[key]?.goneSince = now
+            } else {
+                continue
+            }
             changed.insert(key)
         }
+        return isAnythingReleased
     }
 
     /// When `expire` will next have something to do.

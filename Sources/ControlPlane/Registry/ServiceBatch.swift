@@ -6,6 +6,8 @@ extension ServiceRegistry {
     package struct Change: Hashable, Sendable {
         package var changed: [ServiceKey] = []
         package var removed: [ServiceKey] = []
+        /// Of those that were changed, what was in force before; nothing where there was nothing.
+        package var previous: [ServiceKey: ServiceManifest] = [:]
 
         package var isEmpty: Bool { changed.isEmpty && removed.isEmpty }
     }
@@ -16,19 +18,23 @@ extension ServiceRegistry {
     }
 
     /// Takes the complete current set. Those that are as they were cost a comparison.
-    package mutating func replaceAll(with manifests: [ServiceManifest], allocations: inout Allocations, at now: Int64) -> Change {
+    package mutating func replaceAll(
+        with manifests: [ServiceManifest], retriesRefused: Bool = false, allocations: inout Allocations, at now: Int64
+    ) -> Change {
         let keys = Set(manifests.map(\.serviceKey))
         return update(
             manifests.filter { written[$0.serviceKey] != $0 }, removed: written.keys.filter { !keys.contains($0) },
-            allocations: &allocations, at: now)
+            retriesRefused: retriesRefused, allocations: &allocations, at: now)
     }
 
     /// Takes Services that are new or written anew, and those that have gone.
     ///
     /// What asks for numbers goes before what takes any, so that the order of files decides nothing. What was refused is tried again as
     /// long as others change: one may ask for what another gives up in the same batch.
+    ///
+    /// - Parameter retriesRefused: something has been released meanwhile.
     package mutating func update(
-        _ manifests: [ServiceManifest], removed: [ServiceKey], allocations: inout Allocations, at now: Int64
+        _ manifests: [ServiceManifest], removed: [ServiceKey], retriesRefused: Bool = false, allocations: inout Allocations, at now: Int64
     ) -> Change {
         var change = Change()
         for key in removed {
@@ -41,12 +47,15 @@ extension ServiceRegistry {
         var waiting = Dictionary(manifests.map { ($0.serviceKey, $0) }) { first, _ in first }
         written.merge(waiting) { $1 }
         var changed: Set<ServiceKey> = []
-        var isProgress = !waiting.isEmpty || !removed.isEmpty
+        var isProgress = retriesRefused || !waiting.isEmpty || !removed.isEmpty
         while isProgress {
             isProgress = false
             for key in refused { waiting[key] = written[key] }
-            for manifest in waiting.values.sorted(by: Self.precedes) where take(manifest, allocations: &allocations) {
-                changed.insert(manifest.serviceKey)
+            for manifest in waiting.values.sorted(by: Self.precedes) {
+                let key = manifest.serviceKey
+                let old = services[key]
+                guard take(manifest, allocations: &allocations) else { continue }
+                if changed.insert(key).inserted { change.previous[key] = old }
                 isProgress = true
             }
             waiting = [:]
