@@ -97,6 +97,11 @@ let package = Package(
             name: "Simulate", dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing"],
             path: "Tests/Simulate", swiftSettings: settings),
 
+        // Inputs that nobody would write, for libFuzzer (`Scripts/fuzz`); built like the rest it plays files.
+        .executableTarget(
+            name: "Fuzz", dependencies: ["ControlPlane", "ObjectSources", "ServiceModel", "Routing", "Addressing"], path: "Tests/Fuzz",
+            exclude: ["corpus"], swiftSettings: settings),
+
         // Tests, fast first.
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "AddressingTests", dependencies: ["Addressing"], swiftSettings: settings),
@@ -133,6 +138,7 @@ let package = Package(
                 "Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter", "Simulate",
             ],
             swiftSettings: settings),
+        .testTarget(name: "FuzzTests", dependencies: ["Fuzz", "ServiceModel"], swiftSettings: settings),
         .executableTarget(name: "Deny", path: "Tests/Deny"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["Addressing", "CLI", "CLinux", "ControlPlane", "Deny", "StateStore"],

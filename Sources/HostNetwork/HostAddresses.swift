@@ -47,11 +47,11 @@ package struct HostAddresses: Equatable, Sendable {
         self.routes = routes
     }
 
-    /// Asks the kernel.
-    package static func now() throws(HostNetworkFailure) -> HostAddresses {
+    /// Asks the kernel; for its default routes, too, where they matter: a router may have a million others, and gives all of them.
+    package static func now(routes: Bool) throws(HostNetworkFailure) -> HostAddresses {
         var socket = try NetlinkSocket()
         let addresses = try socket.dump(NetlinkMessage.Kind.getAddress, fixedBytes: HostAddress.fixedBytes)
-        let routes = try socket.dump(NetlinkMessage.Kind.getRoute, fixedBytes: HostRoute.fixedBytes)
+        let routes = routes ? try socket.dump(NetlinkMessage.Kind.getRoute, fixedBytes: HostRoute.fixedBytes) : []
         return HostAddresses(addresses.compactMap(HostAddress.init), routes: routes.compactMap(DefaultRoute.init))
     }
 

@@ -21,6 +21,9 @@ enum RecordTables {
         for row in try Row.fetchAll(database, sql: "SELECT * FROM clusterIP ORDER BY serviceID, position") {
             records[row["serviceID"]]?.record.allocation.clusterIPs.append(try address(row["address"]))
         }
+        for row in try Row.fetchAll(database, sql: "SELECT * FROM loadBalancerIP ORDER BY serviceID, position") {
+            records[row["serviceID"]]?.record.allocation.loadBalancerIPs.append(try address(row["address"]))
+        }
         for row in try Row.fetchAll(database, sql: "SELECT * FROM nodePort") {
             records[row["serviceID"]]?.record.allocation.nodePorts[row["portName"]] = try port(row["port"])
         }
@@ -39,6 +42,9 @@ enum RecordTables {
         let id = database.lastInsertedRowID
         for (position, address) in allocation.clusterIPs.enumerated() {
             try execute("INSERT INTO clusterIP VALUES (?, ?, ?)", [id, position, address.description], database)
+        }
+        for (position, address) in allocation.loadBalancerIPs.enumerated() {
+            try execute("INSERT INTO loadBalancerIP VALUES (?, ?, ?)", [id, position, address.description], database)
         }
         for (name, port) in allocation.nodePorts {
             try execute("INSERT INTO nodePort VALUES (?, ?, ?)", [id, name, port.rawValue], database)

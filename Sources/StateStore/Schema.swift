@@ -31,6 +31,17 @@ enum Schema {
                     ) STRICT, WITHOUT ROWID;
                     """)
         }
+        migrator.registerMigration("2 load balancers") { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE loadBalancerIP (
+                        serviceID INTEGER NOT NULL REFERENCES service ON DELETE CASCADE,
+                        position INTEGER NOT NULL,
+                        address TEXT NOT NULL,
+                        PRIMARY KEY (serviceID, position)
+                    ) STRICT, WITHOUT ROWID;
+                    """)
+        }
         return migrator
     }()
 }

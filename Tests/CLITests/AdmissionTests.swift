@@ -54,27 +54,28 @@ struct AdmissionTests {
 
         /// The names and the rest of the specs of a file, and the Services that are served afterwards.
         mutating func admit(_ specs: [String: String], _ diagnostics: [Diagnostic] = []) throws -> [String: Service] {
-            state = try manifests(specs)
-            state.diagnostics += diagnostics
-            state = admission.admit(state, at: now)
-            return Dictionary(
-                uniqueKeysWithValues: state.objects.compactMap { object in
-                    guard case .service(let service) = object.body else { return nil }
-                    return (object.metadata.name, service)
-                })
+            var change = sources.apply(LoadedChange(roots: [LoadedRoot(path: "f.yaml")], files: [file(specs)]))
+            change.diagnostics += diagnostics
+            state = admission.admit(change, at: now)
+            for key in state.change.removed { services[key.name] = nil }
+            for object in state.change.changed {
+                if case .service(let service) = object.body { services[object.metadata.name] = service }
+            }
+            return services
         }
 
-        var state = ManifestState()
+        var state = ServiceAdmission.Admitted()
         var messages: [String] { state.diagnostics.map(\.message) }
+        private var services: [String: Service] = [:]
+        private var sources = ManifestStore()
 
-        private func manifests(_ specs: [String: String]) throws -> ManifestState {
+        private func file(_ specs: [String: String]) -> LoadedFile {
             let text = specs.sorted { $0.key < $1.key }.map { name, spec in
                 "apiVersion: v1\nkind: Service\nmetadata: {name: \(name)}\nspec: {\(spec)}\n"
             }.joined(separator: "---\n")
-            var store = ManifestStore()
             let documents = ManifestReader().read(Array(text.utf8), file: "f.yaml").documents
             let objects = documents.flatMap { ObjectDecoder.decode($0, strictness: .ringway, judgesServices: false) }
-            return store.apply([LoadedRoot(root: "f.yaml", files: [LoadedFile(path: "f.yaml", objects: objects)])])
+            return LoadedFile(path: "f.yaml", root: "f.yaml", declarations: objects.map { Declaration($0) })
         }
     }
 

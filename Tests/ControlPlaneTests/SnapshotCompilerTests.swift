@@ -249,6 +249,15 @@ struct SnapshotCompilerTests {
         #expect(next.notices.isEmpty)
     }
 
+    @Test func aClashIsToldWhereTheServiceStandsNow() {
+        var compiler = SnapshotCompiler()
+        let first = echo("a", "127.0.0.1:80", ["10.0.0.1:80"], line: 1)
+        _ = compiler.compile([first, echo("b", "127.0.0.1:80", ["10.0.0.2:80"], line: 7)])
+        let outcome = compiler.compile([first, echo("b", "127.0.0.1:80", ["10.0.0.2:80"], line: 9)])
+        #expect(outcome.snapshot == nil)
+        #expect(outcome.notices.map(\.location.line) == [9])
+    }
+
     @Test func anEndpointStopsBeingALoopWhenTheListenerItIsGoes() throws {
         var compiler = SnapshotCompiler()
         let front = echo("front", "127.0.0.1:80", ["127.0.0.1:81", "10.0.0.1:80"])

@@ -34,6 +34,24 @@ extension EndToEndTests {
             #expect(try hosts.network("show", "-o", "json") == Self.nothing)
         }
 
+        @Test func addressesOfAPoolAreTheHostsOwnToo() throws {
+            let hosts = try VirtualAddressHosts()
+            try hosts.front.set("ip address del 10.99.0.1/24 dev eth0\nip address add 192.0.2.1/24 dev eth0")
+            try hosts.client.set("ip address add 192.0.2.2/24 dev eth0\nip route add 198.51.100.0/24 via 192.0.2.1")
+            let yaml = serviceYAML(port: 80, endpoints: ["127.0.0.1:8081"])
+                .replacing("externalIPs: [\"127.0.0.1\"]", with: "type: LoadBalancer")
+            let ringway = try hosts.run(
+                "epoll", try hosts.directory.write(yaml, to: "web.yaml"), options: ["--load-balancer-pool", "198.51.100.8-198.51.100.13"])
+            defer { ringway.process.end() }
+            for host in [hosts.front, hosts.client] { #expect(try curl(80, at: "198.51.100.8", prefix: host.enter) == "web") }
+            #expect(try hosts.said(by: hosts.client, "198.51.100.8", 2222) == nil)
+            // The first of the two ranges that these addresses are has one that is served.
+            #expect(try hosts.network("show", "-o", "json") == "{\"ranges\":[\"10.96.0.0/12\",\"198.51.100.8/30\"],\"guard\":true}\n")
+            ringway.process.signal(SIGTERM)
+            #expect(try ringway.process.wait() == .code(0))
+            #expect(try hosts.network("show", "-o", "json") == Self.nothing)
+        }
+
         @Test func whatACrashLeavesIsAdoptedOrCleanedUp() throws {
             let hosts = try VirtualAddressHosts()
             try hosts.front.set("ip address del 10.99.0.1/24 dev eth0")

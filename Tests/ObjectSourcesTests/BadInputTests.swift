@@ -78,6 +78,12 @@ struct BadInputTests {
                     + "the text ends here: is the file truncated?"
             ]),
         Case(
+            "a document that is cut off within a line", head + "  ports: [{port: 80",
+            [
+                "f.yaml:5:20: invalid YAML: did not find expected ',' or '}' while parsing a flow mapping that begins on line 5; "
+                    + "the text ends here: is the file truncated?"
+            ]),
+        Case(
             "JSON that is cut off", "{\"apiVersion\": \"v1\", \"kind\": \"Serv",
             ["f.yaml:1:35: invalid JSON: the text ends inside a string: is the file truncated?"]),
         Case("a bare word", "hello\n", ["f.yaml:1:1: an object with apiVersion and kind is expected here, not a string"]),

@@ -212,26 +212,14 @@ struct StoreTests {
     @Test func anOldFileIsNotReadAgain() throws {
         try scratch.write("a.yaml", serviceYAML("one"))
         Thread.sleep(forTimeInterval: 1.2)
-        var loader = ManifestLoader()
-        let first = loader.load([scratch.path])
-        #expect(loader.load([scratch.path]) == first)
+        var loader = ManifestLoader([scratch.path])
+        #expect(loader.load().files.count == 1)
+        #expect(loader.load().files == [] && loader.load([scratch.path("a.yaml")]).files == [])
         try scratch.write("a.yaml", serviceYAML("two"))
-        #expect(loader.load([scratch.path]).first?.files?.first?.objects.first?.key?.name == "two")
+        #expect(loader.load().files.first?.declarations.first?.key?.name == "two")
     }
 
     // MARK: Losses
-
-    private func sliceYAML(of service: String) -> String {
-        """
-        apiVersion: discovery.k8s.io/v1
-        kind: EndpointSlice
-        metadata: {name: \(service)-1, labels: {kubernetes.io/service-name: \(service)}}
-        addressType: IPv4
-        endpoints: [{addresses: [10.0.0.2]}]
-        ports: [{port: 80}]
-
-        """
-    }
 
     private func writeAll(_ count: Int, slices: Int) throws {
         let documents =

@@ -63,6 +63,19 @@ func serviceYAML(_ name: String, port: Int = 80) -> String {
     """
 }
 
+/// An EndpointSlice of a Service as a manifest.
+func sliceYAML(of service: String, type: String = "IPv4") -> String {
+    """
+    apiVersion: discovery.k8s.io/v1
+    kind: EndpointSlice
+    metadata: {name: \(service)-1, labels: {kubernetes.io/service-name: \(service)}}
+    addressType: \(type)
+    endpoints: [{addresses: ['\(type == "IPv4" ? "10.0.0.2" : "fd00::2")']}]
+    ports: [{port: 80}]
+
+    """
+}
+
 func read(_ text: String, limits: ManifestLimits = ManifestLimits(), file: String = "f.yaml") -> ManifestText {
     ManifestReader(limits: limits).read(Array(text.utf8), file: file)
 }
@@ -88,5 +101,18 @@ extension ManifestState {
             if case .service(let service) = object.body { return service.ports.first.map { "\($0.port)" } }
         }
         return nil
+    }
+}
+
+/// Random numbers that a seed repeats.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
     }
 }

@@ -143,7 +143,7 @@ struct WatcherTests {
         var timing = ManifestWatcher.Timing()
         timing.poll = .milliseconds(50)
         let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        let watcher = ManifestWatcher(roots: [scratch.path], timing: timing, useInotify: false) { _ in continuation.yield() }
+        let watcher = ManifestWatcher(roots: [scratch.path], timing: timing, useInotify: false) { _, _ in continuation.yield() }
         #expect(watcher.mode.hasPrefix("polling"))
         try scratch.replace("a.yaml", serviceYAML("two"))
         let isSeen = await withTaskGroup(of: Bool.self) { group in
@@ -171,7 +171,7 @@ struct WatcherTests {
         timing.burstMax = .seconds(600)
         timing.poll = .seconds(600)
         let counter = Counter()
-        let watcher = ManifestWatcher(roots: [file], timing: timing) { _ in counter.increment() }
+        let watcher = ManifestWatcher(roots: [file], timing: timing) { _, _ in counter.increment() }
         defer { watcher.stop() }
         try await Task.sleep(for: .milliseconds(100))
         try scratch.replace("a.yaml", serviceYAML("two"))
@@ -187,7 +187,7 @@ struct WatcherTests {
 
     @Test func aBurstIsFewSignals() async throws {
         let counter = Counter()
-        let watcher = ManifestWatcher(roots: [scratch.path]) { _ in counter.increment() }
+        let watcher = ManifestWatcher(roots: [scratch.path]) { _, _ in counter.increment() }
         for round in 0..<200 { try scratch.write("a\(round).yaml", serviceYAML("s\(round)")) }
         try await Task.sleep(for: .seconds(1))
         watcher.stop()
@@ -197,7 +197,7 @@ struct WatcherTests {
     @Test func noiseBesideAFileIsNoSignal() async throws {
         let file = try scratch.write("a.yaml", serviceYAML("one"))
         let counter = Counter()
-        let watcher = ManifestWatcher(roots: [file]) { _ in counter.increment() }
+        let watcher = ManifestWatcher(roots: [file]) { _, _ in counter.increment() }
         try await Task.sleep(for: .milliseconds(200))
         for round in 0..<20 { try scratch.write("noise\(round).txt", "x") }
         try await Task.sleep(for: .milliseconds(800))

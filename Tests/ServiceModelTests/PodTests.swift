@@ -27,6 +27,23 @@ import Testing
 
     private static func port(_ number: Int) -> PortNumber { PortNumber(number)! }
 
+    @Test func itsNamesWithinAServiceAreRead() throws {
+        func document(_ spec: [(String, Tree)]) -> DocumentNode {
+            let containers: Tree = [["name": "web", "image": "web:1"]]
+            let tree: Tree = [
+                "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "web-0"], "spec": .map([("containers", containers)] + spec),
+            ]
+            return tree.node
+        }
+        let pod = try #require(Self.pod(document([("hostname", "web-0"), ("subdomain", "web")])))
+        #expect(pod.hostname == "web-0" && pod.subdomain == "web")
+        let empty = try #require(Self.pod(document([("hostname", "")])))
+        #expect(empty.hostname == nil && empty.subdomain == nil)
+        let found = errors(document([("hostname", "Web"), ("subdomain", "a.b")]))
+        #expect(found.count == 2 && found[0].contains("spec.hostname: Invalid value: \"Web\": a lowercase RFC 1123 label must"))
+        #expect(found.count == 2 && found[1].contains("spec.subdomain: Invalid value: \"a.b\": a lowercase RFC 1123 label must"))
+    }
+
     @Test func aProbeHasTheDefaultsOfKubernetes() throws {
         let probe = try #require(Self.probe(["tcpSocket": ["port": 8080]]))
         #expect(probe == HealthProbe(.tcp, port: Self.port(8080)))

@@ -35,11 +35,13 @@ final class StateDirectory {
 func key(_ name: String) -> ServiceKey { ServiceKey(namespace: "default", name: name) }
 
 func record(
-    _ addresses: [String] = [], ports: [String: UInt16] = [:], healthCheck: UInt16? = nil, uid: String? = nil, goneSince: Int64? = nil
+    _ addresses: [String] = [], ports: [String: UInt16] = [:], healthCheck: UInt16? = nil, external: [String] = [], uid: String? = nil,
+    goneSince: Int64? = nil
 ) throws -> AllocationRecord {
     var allocation = Allocation()
     allocation.uid = uid
     allocation.clusterIPs = try addresses.map { try #require(IPAddress($0)) }
+    allocation.loadBalancerIPs = try external.map { try #require(IPAddress($0)) }
     allocation.nodePorts = try ports.mapValues { try #require(PortNumber($0)) }
     allocation.healthCheckNodePort = healthCheck.flatMap { PortNumber($0) }
     return AllocationRecord(allocation: allocation, goneSince: goneSince)
@@ -53,6 +55,7 @@ struct StateStoreTests {
             key("one"): try record(["10.96.0.10"]),
             key("two"): try record(["fd00::1", "10.96.7.7"], ports: ["": 30_080], uid: "u-1"),
             key("dns"): try record(["10.96.0.11"], ports: ["tcp": 30_053, "udp": 30_053, "web": 31_000], healthCheck: 32_767),
+            key("outside"): try record(external: ["2001:db8::1", "192.0.2.1"]),
             key("gone"): try record(ports: ["a": 30_001], goneSince: 1_700_000_000),
             ServiceKey(namespace: "shop", name: "one"): try record(["10.96.0.12"]),
         ]
@@ -101,6 +104,25 @@ struct StateStoreTests {
         #expect(try StateStore.records(in: directory.path).count == 1, "after an orderly end")
         #expect(try StateStore.records(in: "\(directory.path)/copy").count == 1, "after another one")
         #expect(try StateStore(directory: "\(directory.path)/copy").records().count == 1)
+    }
+
+    @Test func aDatabaseOfAnOlderVersionIsBroughtUpToDate() throws {
+        try FileManager.default.createDirectory(atPath: directory.path, withIntermediateDirectories: true)
+        let old = try DatabaseQueue(path: directory.file)
+        try Schema.migrator.migrate(old, upTo: "1 allocations")
+        try old.write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO service VALUES (7, 'default', 'a', NULL, 30001, NULL);
+                    INSERT INTO clusterIP VALUES (7, 0, '10.96.0.10');
+                    INSERT INTO nodePort VALUES (7, 'web', 30000);
+                    """)
+        }
+        try old.close()
+        let store = try StateStore(directory: directory.path)
+        #expect(try store.records() == [key("a"): record(["10.96.0.10"], ports: ["web": 30_000], healthCheck: 30_001)])
+        try store.save([key("a"): try record(external: ["192.0.2.1"])])
+        #expect(try store.records() == [key("a"): record(external: ["192.0.2.1"])])
     }
 
     @Test func aNewerDatabaseIsLeftAlone() throws {

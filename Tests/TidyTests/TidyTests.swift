@@ -216,7 +216,7 @@ struct TidyTests {
 
     @Test(arguments: [
         "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates",
-        "Scripts/bench", "Scripts/simulate", "Scripts/mutants", "Scripts/sanitize",
+        "Scripts/bench", "Scripts/fuzz", "Scripts/simulate", "Scripts/mutants", "Scripts/sanitize",
     ])
     func whatADocumentNamesIsThere(path: String) throws {
         let document = try #require(Repository.file(path))

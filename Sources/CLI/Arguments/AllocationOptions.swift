@@ -12,20 +12,36 @@ struct AllocationOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Ports that nodePorts and healthCheckNodePorts are given from.", valueName: "first-last"))
     var nodePortRange = NodePortRange(ports: 30_000...32_767)
 
+    @Option(
+        help: ArgumentHelp(
+            "Addresses that Services of type LoadBalancer are given, as a pool with a name; once for each pool. (default: none)",
+            valueName: "[name=]cidr|first-last,..."))
+    var loadBalancerPool: [LoadBalancerPoolArgument] = []
+
+    @Option(help: "Give them to Services of this loadBalancerClass only. (default: to those without one)")
+    var loadBalancerClass: String?
+
     init() {}
 
     func validate() throws {
-        do {
+        do throws(Allocations.UnusableRange) {
             _ = try allocations(seed: 0)
         } catch {
             throw ValidationError("--service-cidr: \(error).")
         }
+        _ = try LoadBalancerPoolArgument.pools(loadBalancerPool, besides: serviceCidr.ranges)
     }
+
+    /// All that no interface has, and that is to be this host's own.
+    var virtualRanges: [IPRange] { serviceCidr.ranges + loadBalancerPool.flatMap { $0.pool.spans.flatMap(\.ranges) } }
 
     func allocations(seed: UInt64) throws(Allocations.UnusableRange) -> Allocations {
         let ports = nodePortRange.ports
         guard let first = PortNumber(ports.lowerBound), let last = PortNumber(ports.upperBound) else { preconditionFailure("port 0") }
-        return try Allocations(.init(serviceRanges: serviceCidr.ranges, nodePorts: first...last, acceptsLoopback: true), seed: seed)
+        // Those that can't be have been refused by `validate`.
+        let pools = (try? LoadBalancerPoolArgument.pools(loadBalancerPool, besides: serviceCidr.ranges)) ?? []
+        return try Allocations(
+            .init(serviceRanges: serviceCidr.ranges, nodePorts: first...last, acceptsLoopback: true, loadBalancerPools: pools), seed: seed)
     }
 }
 

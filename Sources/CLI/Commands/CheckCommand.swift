@@ -44,8 +44,9 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let strictness: Strictness = strictKubernetes ? .kubernetes : .ringway
-        let written = ManifestSource(roots: sources, strictness: strictness, judgesServices: false, isWatching: false).load()
-        var admission = ServiceAdmission(allocations: try allocation.allocations(seed: 0), strictness: strictness)
+        let written = ManifestSource(roots: sources, strictness: strictness, judgesServices: false, isWatching: false).loadChange()
+        var admission = ServiceAdmission(
+            allocations: try allocation.allocations(seed: 0), loadBalancerClass: allocation.loadBalancerClass, strictness: strictness)
         if let directory = stateDirectory?.path {
             do {
                 admission.resume(from: try StateStore.records(in: directory), keepingIn: nil)
@@ -56,9 +57,9 @@ struct CheckCommand: ParsableCommand {
         }
         let state = admission.admit(written, at: Host.wallClockMicroseconds / 1_000_000)
         var compiler = SnapshotCompiler(node: node.node, proxyName: node.serviceProxyName)
-        let compilation = compiler.compile(state.objects)
+        let compilation = compiler.compile(state.change)
         let report = CheckReport(
-            objects: state.objects, diagnostics: state.diagnostics + compilation.notices, totals: compilation.totals)
+            objects: state.change.changed, diagnostics: state.diagnostics + compilation.notices, totals: compilation.totals)
         for diagnostic in report.diagnostics where output == .text || diagnostic.severity == .warning {
             Host.write("\(diagnostic)\n", to: .error)
         }

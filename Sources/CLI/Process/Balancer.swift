@@ -27,6 +27,7 @@ struct Balancer {
         var grace: Duration
         var virtualAddresses: VirtualAddresses
         var allocations: Allocations
+        var loadBalancerClass: String?
         /// Where what Services are given is kept.
         var stateDirectory: String?
         var node: ThisNode
@@ -84,13 +85,17 @@ struct Balancer {
     private let serviceHealth: ServiceHealthServers
     private var healthCheckPorts: [HealthCheckPort] = []
     private var node: ThisNode
-    /// What was loaded last.
-    private var state = DesiredState()
+    /// What was loaded last; its change until it is compiled.
+    private var state = ServiceAdmission.Admitted()
+    private var objectCount = 0
+    private var shorthands: [ObjectKey: SourceLocation] = [:]
+    /// Objects of files with the name of a shorthand.
+    private var objectsInTheWay: [ObjectKey: SourceLocation] = [:]
 
     init(options: Options) {
         self.options = options
         virtualAddresses = options.virtualAddresses
-        admission = ServiceAdmission(allocations: options.allocations)
+        admission = ServiceAdmission(allocations: options.allocations, loadBalancerClass: options.loadBalancerClass)
         node = options.node
         compiler = SnapshotCompiler(node: options.node.node, proxyName: options.proxyName)
         let status = status
@@ -118,9 +123,9 @@ struct Balancer {
             logger.error("\(error)")
             return ExitStatus.failure
         }
-        state = load(from: source)
+        load(from: source, andShorthands: true)
         log(journal.found(state.diagnostics))
-        guard !state.isLost else {
+        guard !isLost else {
             logger.error(
                 state.rejectedObjects > 0 ? "nothing to serve: every object was rejected" : "nothing to serve: no source could be read")
             return ExitStatus.failure
@@ -150,7 +155,7 @@ struct Balancer {
 
         followHost()
         log(node.look())
-        await begin(with: state, on: dataPlane, admin: admin, watching: source?.watchDescription)
+        await begin(on: dataPlane, admin: admin, watching: source?.watchDescription)
         if let source {
             Task {
                 for await since in source.changes { eventsContinuation.yield(.manifestsChanged(since: since)) }
@@ -170,8 +175,8 @@ struct Balancer {
             switch event {
             case .manifestsChanged(let since):
                 let began = ContinuousClock.now
-                state = load(from: source)
-                if await reconcile(with: state, on: dataPlane) { status.programmed(since: since, began: began) }
+                load(from: source)
+                if await reconcile(on: dataPlane) { status.programmed(since: since, began: began) }
             case .healthChanged:
                 log(journal.endpointsReported(dataPlane.endpointReports()))
             case .hostChanged:
@@ -181,8 +186,8 @@ struct Balancer {
                 await retryListeners(on: dataPlane)
                 _ = await answerHealthChecks(at: healthCheckPorts)
             case .admissionDue:
-                state = load(from: source)
-                _ = await reconcile(with: state, on: dataPlane)
+                load(from: source)
+                _ = await reconcile(on: dataPlane)
             case .terminationRequested(let signal):
                 // Nothing is given any more, and whoever takes over needn't wait for the last connection.
                 nextAdmission?.cancel()
@@ -204,30 +209,37 @@ struct Balancer {
 
     // MARK: Loading
 
-    /// Everything that is to be served now, and what is wrong with the rest.
-    private struct DesiredState {
-        var objects: [KubernetesObject] = []
-        var diagnostics: [Diagnostic] = []
-        var rejectedObjects = 0
-        /// Nothing at all could be loaded, for want of readable sources or valid objects.
-        var isLost = false
+    /// Takes what has changed in the sources; for the first time everything, shorthands among it.
+    private mutating func load(from source: ManifestSource?, andShorthands isFirst: Bool = false) {
+        if isFirst { for shorthand in options.shorthands { shorthands[shorthand.object.key] = shorthand.object.location } }
+        if let source {
+            let now = Host.wallClockMicroseconds / 1_000_000
+            state = admission.admit(source.loadChange(), at: now)
+            awaitAdmission(after: now)
+            yieldToShorthands()
+        }
+        if isFirst { state.change.changed += options.shorthands.map(\.object) }
     }
 
-    private mutating func load(from source: ManifestSource?) -> DesiredState {
-        var state = DesiredState()
-        state.objects = options.shorthands.map(\.object)
-        guard let source else { return state }
-        let now = Host.wallClockMicroseconds / 1_000_000
-        let manifests = admission.admit(source.load(), at: now)
-        awaitAdmission(after: now)
-        state.objects += manifests.objects
-        state.diagnostics = manifests.diagnostics
-        state.rejectedObjects = manifests.rejectedObjects
-        let unreadable = Set(manifests.diagnostics.filter { $0.severity == .error }.map(\.location))
-        state.isLost =
-            state.objects.isEmpty
-            && (manifests.rejectedObjects > 0 || options.roots.allSatisfy { unreadable.contains(SourceLocation(file: $0)) })
-        return state
+    /// What the command line names counts before what a file does.
+    private mutating func yieldToShorthands() {
+        guard !shorthands.isEmpty else { return }
+        for object in state.change.changed where shorthands[object.key] != nil { objectsInTheWay[object.key] = object.location }
+        for key in state.change.removed { objectsInTheWay[key] = nil }
+        state.change.changed.removeAll { shorthands[$0.key] != nil }
+        state.change.removed.removeAll { shorthands[$0] != nil }
+        state.diagnostics += objectsInTheWay.sorted { $0.key < $1.key }.map { key, location in
+            Diagnostic(
+                severity: .error, location: location, object: key,
+                message: "\(key) is also on the command line, \(shorthands[key].map { "\($0)" } ?? ""), which counts: rename one of them")
+        }
+    }
+
+    /// Nothing at all could be loaded, for want of readable sources or valid objects.
+    private var isLost: Bool {
+        let unreadable = Set(state.diagnostics.filter { $0.severity == .error }.map(\.location))
+        return state.change.changed.isEmpty
+            && (state.rejectedObjects > 0 || options.roots.allSatisfy { unreadable.contains(SourceLocation(file: $0)) })
     }
 
     private mutating func awaitAdmission(after now: Int64) {
@@ -253,14 +265,12 @@ struct Balancer {
     // MARK: Applying
 
     /// The first snapshot, and the greeting.
-    private mutating func begin(
-        with state: DesiredState, on dataPlane: DataPlane, admin: AdminServers, watching: String?
-    ) async {
-        let compilation = compile(state.objects)
+    private mutating func begin(on dataPlane: DataPlane, admin: AdminServers, watching: String?) async {
+        let compilation = compile()
         var reports = ListenerChanges()
         if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
         prober?.probe(compilation.probes)
-        status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
+        status.configured(objects: objectCount, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         status.phase = .serving
 
         let unanswered = await answerHealthChecks(at: compilation.healthCheckPorts)
@@ -295,13 +305,16 @@ struct Balancer {
     }
 
     /// Compiles what is in force from now on, and shows it to whoever asks what there is.
-    private mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
-        log(node.found(objects))
+    private mutating func compile() -> Compilation {
+        let change = state.change
+        state.change = ObjectChange()
+        log(node.found(change))
         compiler.nodeChanged(to: node.node)
-        let compilation = compiler.compile(objects)
+        let compilation = compiler.compile(change)
         let (changed, removed) = (compiler.servicesChanged, compiler.servicesRemoved)
         status.inventory.update {
-            $0.update(objects, changed: changed, removed: removed, now: Host.wallClockMicroseconds / 1_000_000)
+            $0.update(change, changed: changed, removed: removed, now: Host.wallClockMicroseconds / 1_000_000)
+            objectCount = $0.count
         }
         return compilation
     }
@@ -344,8 +357,8 @@ struct Balancer {
     }
 
     /// - Returns: whether the workers had to be told anything.
-    private mutating func reconcile(with state: DesiredState, on dataPlane: DataPlane) async -> Bool {
-        let compilation = compile(state.objects)
+    private mutating func reconcile(on dataPlane: DataPlane) async -> Bool {
+        let compilation = compile()
         let unanswered = await answerHealthChecks(at: compilation.healthCheckPorts)
         log(journal.found(state.diagnostics + compilation.notices + unanswered))
         if let snapshot = compilation.snapshot {
@@ -353,7 +366,7 @@ struct Balancer {
             log(journal.applied(compilation, listeners: reports, rejectedObjects: state.rejectedObjects))
         }
         prober?.probe(compilation.probes)
-        status.configured(objects: state.objects.count, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
+        status.configured(objects: objectCount, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         return compilation.snapshot != nil
     }
 
@@ -374,7 +387,7 @@ struct Balancer {
         let before = node.node
         log(node.look())
         if node.node != before {
-            _ = await reconcile(with: state, on: dataPlane)
+            _ = await reconcile(on: dataPlane)
         } else if dataPlane.listenerReports.contains(where: \.isFailed) {
             // Its address may have come.
             await retryListeners(on: dataPlane)

@@ -29,9 +29,12 @@ struct ServiceAdmission {
     private var isExpecting = false
     /// Addresses that Services were given without having asked for one.
     private(set) var givenAddresses: Set<IPAddress> = []
+    private var givenByService: [ServiceKey: [IPAddress]] = [:]
+    /// The Services that are written, and whether they leave the address open.
+    private var asksForNone: [ServiceKey: Bool] = [:]
 
-    init(allocations: Allocations, strictness: Strictness = .ringway) {
-        registry = ServiceRegistry(strictness: strictness)
+    init(allocations: Allocations, loadBalancerClass: String? = nil, strictness: Strictness = .ringway) {
+        registry = ServiceRegistry(strictness: strictness, loadBalancerClass: loadBalancerClass)
         self.allocations = allocations
     }
 
@@ -44,31 +47,59 @@ struct ServiceAdmission {
         self.store = store
     }
 
-    /// Puts the Services that are admitted in the place of those that are written.
+    /// What a change of the sources comes to once its Services are judged.
+    struct Admitted {
+        var change = ObjectChange()
+        /// All findings that hold now.
+        var diagnostics: [Diagnostic] = []
+        var rejectedObjects = 0
+    }
+
+    /// Puts the Services that are admitted in the place of those that are written. Costs what has changed.
     ///
     /// - Parameter now: seconds of a clock that goes on; what has gone is kept by it for a while.
-    mutating func admit(_ manifests: ManifestState, at now: Int64) -> ManifestState {
+    mutating func admit(_ manifests: ManifestChange, at now: Int64) -> Admitted {
+        let removed = manifests.removed.filter { $0.kind == .service }.map { ServiceKey(namespace: $0.namespace, name: $0.name) }
+        for key in removed { asksForNone[key] = nil }
+        for written in manifests.services { asksForNone[written.metadata.serviceKey] = written.clusterIP.isEmpty }
         let isAnythingReleased = allocations.expire(at: now)
         let isAnythingMissing = isExpecting && meetExpected(manifests, at: now)
-        let change = registry.replaceAll(
-            with: manifests.services, retriesRefused: isAnythingReleased || isAnythingMissing, allocations: &allocations, at: now)
+        let change = registry.update(
+            manifests.services, removed: removed, retriesRefused: isAnythingReleased || isAnythingMissing, allocations: &allocations,
+            at: now)
+        let heldBefore = heldBack.keys
         let failure = keep(change)
-        givenAddresses = []
-        for written in manifests.services where written.clusterIP.isEmpty {
-            let key = written.metadata.serviceKey
-            givenAddresses.formUnion(registry.services[key]?.service.clusterIPs ?? [])
+
+        var admitted = Admitted()
+        admitted.change.changed = manifests.objects.filter { $0.key.kind != .service }
+        admitted.change.removed = manifests.removed.filter { $0.kind != .service }
+        for key in Set(change.changed + change.removed).union(heldBefore).union(heldBack.keys).sorted() {
+            note(given: key)
+            if let manifest = heldBack[key] ?? registry.services[key] {
+                admitted.change.changed.append(manifest.object)
+            } else {
+                admitted.change.removed.append(ObjectKey(kind: .service, namespace: key.namespace, name: key.name))
+            }
         }
-        var admitted = manifests
-        admitted.objects = manifests.objects.filter { $0.key.kind != .service } + inForce.map(\.object)
-        admitted.objects.sort { $0.key < $1.key }
+        admitted.diagnostics = manifests.diagnostics
         // What the registry says stands among the rest of its file.
-        admitted.diagnostics += registry.diagnostics
-        admitted.diagnostics.sort {
-            ($0.location.file, $0.location.line, $0.location.column) < ($1.location.file, $1.location.line, $1.location.column)
+        let said = registry.diagnostics
+        if !said.isEmpty {
+            admitted.diagnostics += said
+            admitted.diagnostics.sort {
+                ($0.location.file, $0.location.line, $0.location.column) < ($1.location.file, $1.location.line, $1.location.column)
+            }
         }
         admitted.diagnostics += failure.map { [$0] } ?? []
-        admitted.rejectedObjects += registry.refused.count + heldBack.count
+        admitted.rejectedObjects = manifests.rejectedObjects + registry.refused.count + heldBack.count
         return admitted
+    }
+
+    private mutating func note(given key: ServiceKey) {
+        for address in givenByService.removeValue(forKey: key) ?? [] { givenAddresses.remove(address) }
+        guard asksForNone[key] == true, let addresses = registry.services[key]?.service.clusterIPs, !addresses.isEmpty else { return }
+        givenByService[key] = addresses
+        givenAddresses.formUnion(addresses)
     }
 
     /// When to admit again though nothing has changed: something is to be released, or tried again.
@@ -86,8 +117,8 @@ struct ServiceAdmission {
     /// read, or an object in it, nobody knows that of any.
     ///
     /// - Returns: whether that is known now, so that others may ask for what they had.
-    private mutating func meetExpected(_ manifests: ManifestState, at now: Int64) -> Bool {
-        let keys = Set(manifests.services.map(\.metadata.serviceKey))
+    private mutating func meetExpected(_ manifests: ManifestChange, at now: Int64) -> Bool {
+        let keys = Set(asksForNone.keys)
         allocations.expect(keys)
         guard manifests.rejectedObjects == 0, !manifests.diagnostics.contains(where: { $0.severity == .error }) else { return false }
         allocations.retain(only: keys, at: now)
@@ -96,12 +127,6 @@ struct ServiceAdmission {
     }
 
     // MARK: Keeping
-
-    /// The last good versions, less what is not kept yet.
-    private var inForce: [ServiceManifest] {
-        guard !heldBack.isEmpty else { return Array(registry.services.values) }
-        return registry.services.compactMap { key, manifest in heldBack[key] ?? manifest }
-    }
 
     /// Writes what has changed before anybody hears of it. Where that fails, the Services concerned stay as they were; those that were
     /// given nothing new go on.

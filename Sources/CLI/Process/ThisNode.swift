@@ -30,10 +30,11 @@ struct ThisNode {
     }
 
     /// Takes what its own object says, if there is one.
-    mutating func found(_ objects: [KubernetesObject]) -> [Journal.Entry] {
-        var found: [IPAddress] = []
-        for object in objects where object.metadata.name == node.name {
-            if case .node(let own) = object.body { found += own.internalAddresses }
+    mutating func found(_ change: ObjectChange) -> [Journal.Entry] {
+        var found = named
+        if change.removed.contains(where: { $0.kind == .node && $0.name == node.name }) { found = [] }
+        for object in change.changed where object.metadata.name == node.name {
+            if case .node(let own) = object.body { found = own.internalAddresses }
         }
         guard found != named else { return [] }
         named = found
@@ -43,7 +44,7 @@ struct ThisNode {
     /// Asks the kernel again. What it doesn't tell stays as it was.
     mutating func look() -> [Journal.Entry] {
         do throws(HostNetworkFailure) {
-            let host = try HostAddresses.now()
+            let host = try HostAddresses.now(routes: nodePorts?.goesByRoutes ?? false)
             node.addresses = Set(host.addresses)
             guard let nodePorts else { return [] }
             let addresses = nodePorts.listened(on: host, named: named)

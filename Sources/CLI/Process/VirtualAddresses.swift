@@ -19,6 +19,9 @@ struct VirtualAddresses {
     let ranges: [IPRange]
     private let network = HostNetwork()
     private let reservedPorts = ReservedPorts(read: Host.readSetting, write: Host.writeSetting)
+    private var nodePorts: Set<FrontendKey> = []
+    /// Whether some of the last snapshot was left out.
+    private var leavesOut = false
     /// What was said already: said again only where it has changed.
     private var said: Set<String> = []
 
@@ -35,7 +38,7 @@ struct VirtualAddresses {
                 && snapshot.frontends.values.contains { $0.origin != .nodePort && range.contains($0.key.address.address) }
         }
         var failures = missing.isEmpty ? [] : network.claim(missing)
-        if let failure = reservedPorts.hold(Self.nodePorts(of: snapshot)) { failures.append(failure) }
+        if let failure = holdNodePorts(of: snapshot) { failures.append(failure) }
         let made = network.ranges.filter(missing.contains).map { range in
             Journal.Entry(level: .info, message: "virtual addresses are this host's own", fields: ["range": "\(range)"])
         }
@@ -46,15 +49,25 @@ struct VirtualAddresses {
             }
     }
 
-    private static func nodePorts(of snapshot: RoutingSnapshot) -> Set<UInt16> {
-        Set(snapshot.frontends.values.lazy.filter { $0.origin == .nodePort }.map { $0.key.address.port.rawValue })
+    private mutating func holdNodePorts(of snapshot: RoutingSnapshot) -> HostNetworkFailure? {
+        let before = nodePorts
+        if snapshot.touched == nil { nodePorts = [] }
+        for key in snapshot.touched ?? Set(snapshot.frontends.keys) {
+            if snapshot.frontends[key]?.origin == .nodePort { nodePorts.insert(key) } else { nodePorts.remove(key) }
+        }
+        return nodePorts == before ? nil : reservedPorts.hold(Set(nodePorts.map { $0.address.port.rawValue }))
     }
 
     /// The snapshot without addresses that Services were given and that nobody could bind, for their range is not this host's. One that a
     /// Service asks for by number is tried all the same: an interface may have it.
-    func reachable(_ snapshot: RoutingSnapshot, given: Set<IPAddress>) -> RoutingSnapshot {
+    mutating func reachable(_ snapshot: RoutingSnapshot, given: Set<IPAddress>) -> RoutingSnapshot {
         let unreachable = ranges.filter { !network.reachable.contains($0) && !$0.address.isLoopback }
-        guard !unreachable.isEmpty, !given.isEmpty else { return snapshot }
+        guard !unreachable.isEmpty, !given.isEmpty else {
+            defer { leavesOut = false }
+            // What was left out is there again, touched or not.
+            return leavesOut ? RoutingSnapshot(generation: snapshot.generation, frontends: snapshot.frontends) : snapshot
+        }
+        leavesOut = true
         return RoutingSnapshot(
             generation: snapshot.generation,
             frontends: snapshot.frontends.filter { key, frontend in

@@ -8,6 +8,8 @@ package struct Allocation: Hashable, Sendable {
     /// By the name of the Service's port.
     package var nodePorts: [String: PortNumber] = [:]
     package var healthCheckNodePort: PortNumber?
+    /// Of the pools of load balancers; others may have them, too.
+    package var loadBalancerIPs: [IPAddress] = []
 
     package init() {}
 
@@ -21,9 +23,9 @@ package struct Allocation: Hashable, Sendable {
         if service.needsHealthCheckNodePort { healthCheckNodePort = service.healthCheckNodePort }
     }
 
-    package var isEmpty: Bool { clusterIPs.isEmpty && nodePorts.isEmpty && healthCheckNodePort == nil }
+    package var isEmpty: Bool { clusterIPs.isEmpty && nodePorts.isEmpty && healthCheckNodePort == nil && loadBalancerIPs.isEmpty }
 
-    /// One address or port.
+    /// One address or port that only one may have.
     enum Item: Hashable {
         case address(IPAddress)
         case port(PortNumber)

@@ -20,11 +20,17 @@ package struct Allocations {
         /// Loopback addresses may be cluster IPs though no range has them: they need no route and no rights. They are held by
         /// nobody, so that several Services may share one on different ports.
         package var acceptsLoopback: Bool
+        /// In the order in which they are used up.
+        package var loadBalancerPools: [LoadBalancerPool]
 
-        package init(serviceRanges: [IPRange], nodePorts: ClosedRange<PortNumber>, acceptsLoopback: Bool = false) {
+        package init(
+            serviceRanges: [IPRange], nodePorts: ClosedRange<PortNumber>, acceptsLoopback: Bool = false,
+            loadBalancerPools: [LoadBalancerPool] = []
+        ) {
             self.serviceRanges = serviceRanges
             self.nodePorts = nodePorts
             self.acceptsLoopback = acceptsLoopback
+            self.loadBalancerPools = loadBalancerPools
         }
     }
 
@@ -55,6 +61,7 @@ package struct Allocations {
     let acceptsLoopback: Bool
     private(set) var addressPools: [AddressPool]
     private(set) var nodePorts: NodePortPool
+    var loadBalancer: LoadBalancerAddresses
     private var random: RandomSource
     /// Of Services that are there, and of those that have gone or have yet to come back after a restart.
     private var held: [ServiceKey: Allocation] = [:]
@@ -75,6 +82,7 @@ package struct Allocations {
         }
         acceptsLoopback = settings.acceptsLoopback
         nodePorts = NodePortPool(settings.nodePorts)
+        loadBalancer = LoadBalancerAddresses(settings.loadBalancerPools)
         random = RandomSource(seed: seed)
     }
 
@@ -102,7 +110,7 @@ package struct Allocations {
         do throws(AllocationError) {
             try IPFamilyDefaults(families: addressPools.map(\.range.address.family), acceptsLoopback: acceptsLoopback)
                 .fill(&result, old: old)
-            if old == nil, let past = retained[key]?.allocation, past.uid == nil || uid == nil || past.uid == uid {
+            if old == nil, let past = retained[key]?.allocation, !isAnother(past, uid: uid) {
                 recall(past, for: key, into: &result)
             }
             try allocateClusterIPs(of: &result, old: old, in: &transaction)
@@ -118,8 +126,13 @@ package struct Allocations {
     /// The Service has been admitted as `service`: what it no longer uses is free.
     package mutating func commit(_ transaction: Transaction, as service: Service) {
         let key = transaction.key
-        let allocation = Allocation(of: service, uid: transaction.uid)
+        var allocation = Allocation(of: service, uid: transaction.uid)
         let old = held[key] ?? retained[key]?.allocation
+        if isAnother(old, uid: transaction.uid) {
+            for address in old?.loadBalancerIPs ?? [] { loadBalancer.release(address, of: key) }
+        } else {
+            allocation.loadBalancerIPs = old?.loadBalancerIPs ?? []
+        }
         let kept = allocation.items
         for item in transaction.taken + transaction.takenOver.map(\.item) + Array(old?.items ?? []) where !kept.contains(item) {
             release(item, of: key)
@@ -146,6 +159,9 @@ package struct Allocations {
         for (key, record) in records {
             retained[key] = record
             for item in record.allocation.items where owner(of: item) == nil { give(item, to: key) }
+            for address in record.allocation.loadBalancerIPs where loadBalancer.pool(of: address) != nil {
+                loadBalancer.give(address, to: key, for: nil)
+            }
         }
     }
 
@@ -173,6 +189,21 @@ package struct Allocations {
         changed.insert(key)
     }
 
+    /// Its last Service has gone, and no other is expected under that name.
+    func isGone(_ key: ServiceKey) -> Bool { retained[key]?.goneSince != nil }
+
+    /// The allocation was that of another object of the same name.
+    private func isAnother(_ allocation: Allocation?, uid: String?) -> Bool {
+        guard let past = allocation?.uid, let uid else { return false }
+        return past != uid
+    }
+
+    mutating func setLoadBalancerIPs(_ addresses: [IPAddress], of key: ServiceKey) {
+        held[key]?.loadBalancerIPs = addresses
+        retained[key]?.allocation.loadBalancerIPs = addresses
+        changed.insert(key)
+    }
+
     /// Releases what was kept for Services that have been gone for long enough.
     ///
     /// - Returns: whether there was any.
@@ -183,6 +214,7 @@ package struct Allocations {
             guard let gone = record.goneSince else { continue }
             if now - gone >= Self.retention {
                 for item in record.allocation.items { release(item, of: key) }
+                for address in record.allocation.loadBalancerIPs { loadBalancer.release(address, of: key) }
                 retained[key] = nil
                 isAnythingReleased = true
             } else if now < gone {

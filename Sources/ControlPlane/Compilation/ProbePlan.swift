@@ -2,29 +2,6 @@ internal import Addressing
 internal import Routing
 internal import ServiceModel
 
-/// The Pods of the sources, found by name and by address.
-struct PodIndex: Equatable {
-    private var byName: [ObjectKey: Pod] = [:]
-    private var byAddress: [IPAddress: [Pod]] = [:]
-
-    init(_ objects: [KubernetesObject] = []) {
-        let pods = objects.filter { if case .pod = $0.body { true } else { false } }.sorted { $0.key < $1.key }
-        for object in pods {
-            guard case .pod(let pod) = object.body, byName[object.key] == nil else { continue }
-            byName[object.key] = pod
-            for address in pod.addresses { byAddress[address, default: []].append(pod) }
-        }
-    }
-
-    /// The Pod behind an endpoint: the one that its slice names, else the one at its address. Pods that share their host's address are
-    /// told apart by the ports they declare.
-    func pod(at endpoint: SocketAddress, named name: String?, in namespace: String) -> Pod? {
-        if let name, let pod = byName[ObjectKey(kind: .pod, namespace: namespace, name: name)] { return pod }
-        let candidates = byAddress[endpoint.address] ?? []
-        return candidates.first { $0.ports.contains(endpoint.port) } ?? (candidates.count == 1 ? candidates[0] : nil)
-    }
-}
-
 /// What one Service says about asking its endpoints.
 struct HealthPlan: Equatable {
     var check: HealthCheck?

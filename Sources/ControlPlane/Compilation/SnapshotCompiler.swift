@@ -5,7 +5,8 @@ package import ServiceModel
 /// Turns the current set of Kubernetes objects into the routing snapshot of the workers.
 ///
 /// Pure: no I/O, no clock, the same objects in any order give the same routing. It remembers the last result, so that a change of
-/// one Service builds new groups for that Service only and all other groups are the same objects as before.
+/// one Service builds new groups for that Service only and all other groups are the same objects as before. A change costs what it
+/// touches, but for two things: a snapshot's table is copied, and where frontends come or go all endpoints are looked at for them.
 ///
 ///     objects ─► ServiceTracker ─► ServicePlan per changed Service ─► claims (who gets which frontend)
 ///                                                                 └─► groups (endpoints less our own frontends) ─► snapshot
@@ -19,9 +20,14 @@ package struct SnapshotCompiler: Sendable {
     private var tracker = ServiceTracker()
     private var services: [ServiceKey: CompiledService] = [:]
     private var claims = FrontendClaims()
+    private var totals = SnapshotTotals()
+    /// Of each Service that has any.
+    private var noticesByService: [ServiceKey: [Diagnostic]] = [:]
+    private var probesByService: [ServiceKey: [EndpointKey: [Probe]]] = [:]
+    private var healthCheckPortsByService: [ServiceKey: HealthCheckPort] = [:]
     private var notices: [Diagnostic] = []
-    private var pods = PodIndex()
     private var probes: [EndpointKey: [Probe]] = [:]
+    private var healthCheckPorts: [HealthCheckPort] = []
 
     /// What this node is as far as it was told, and with what the objects say of it.
     private var given: LocalNode
@@ -39,88 +45,113 @@ package struct SnapshotCompiler: Sendable {
         self.proxyName = proxyName
     }
 
-    /// Takes what this node is from the next set of objects on.
+    /// Takes what this node is from the next objects on.
     package mutating func nodeChanged(to node: LocalNode) { given = node }
 
     /// Takes the complete current set of objects.
     package mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
-        let zones = NodeZones(objects, here: given)
-        let before = node
-        node = given.filled(from: zones)
-        var change = tracker.objectsReplaced(by: objects, zones: zones)
-        if node != before { change.changed = tracker.inputs.keys.sorted() }
+        compile(tracker.objectsReplaced(by: objects, here: given))
+    }
+
+    /// Takes what has changed of the objects since the last time.
+    package mutating func compile(_ change: ObjectChange) -> Compilation {
+        compile(tracker.objectsChanged(change, here: given))
+    }
+
+    private mutating func compile(_ change: ServiceTracker.Change) -> Compilation {
+        var change = change
+        let nodeBefore = node
+        node = given.filled(from: tracker.zones)
+        if node != nodeBefore { change.changed = tracker.keys.sorted() }
         (servicesChanged, servicesRemoved) = (change.changed, change.removed)
-        let podsBefore = pods
-        pods = PodIndex(objects)
-        guard !change.isEmpty else {
-            if pods != podsBefore { probes = allProbes() }
-            return unchanged()
-        }
+        guard !change.isEmpty else { return compilation(of: nil) }
 
-        var listensChanged = !change.removed.isEmpty
-        for key in change.removed { services[key] = nil }
-        for key in change.changed {
-            guard let inputs = tracker.inputs[key] else { continue }
-            let plan = ServicePlan(key: key, inputs: inputs, node: node, proxyName: proxyName)
-            let before = services[key]
-            listensChanged = listensChanged || before?.plan.ports.map(\.listens) != plan.ports.map(\.listens)
-            services[key] = CompiledService(plan: plan, groups: before?.groups ?? [:], loopNotices: [])
-        }
-
+        var touched = replacePlans(change)
+        for key in change.changed { services[key]?.buildGroups(key: key, claims: claims) }
+        var regrouped = Set(change.changed)
         // Which endpoints are our own frontends may change for any Service when the set of frontends does.
         var moved = FrontendAddresses()
-        if listensChanged {
-            let before = claims.addresses
-            claims = FrontendClaims(services.mapValues(\.plan))
-            moved = before.symmetricDifference(claims.addresses)
-        }
-        let changed = Set(change.changed)
-        for (key, service) in services where changed.contains(key) || service.names(anyOf: moved) {
-            services[key]?.buildGroups(key: key, frontends: claims.addresses)
-        }
-
-        var frontends: [FrontendKey: Frontend] = [:]
-        frontends.reserveCapacity(claims.winners.count)
-        let nearby = NearbyClients(pods: node.clusterRanges, node: node.addresses)
-        for (key, claim) in claims.winners {
-            guard let service = services[claim.service] else { continue }
-            frontends[key] = service.frontend(key, claim, nearby: nearby)
-        }
-
-        probes = allProbes()
-        notices = tracker.notices + claims.notices + services.values.flatMap { $0.plan.notices + $0.loopNotices }
-        notices.sort { Self.order(of: $0) < Self.order(of: $1) }
-
-        guard let changes = SnapshotChanges(from: snapshot.frontends, to: frontends) else { return unchanged() }
-        snapshot = RoutingSnapshot(generation: snapshot.generation + 1, frontends: frontends)
-        return Compilation(
-            snapshot: snapshot, changes: changes, totals: SnapshotTotals(frontends), probes: probes, healthCheckPorts: healthCheckPorts,
-            notices: notices)
-    }
-
-    private func unchanged() -> Compilation {
-        Compilation(
-            snapshot: nil, changes: SnapshotChanges(), totals: SnapshotTotals(snapshot.frontends), probes: probes,
-            healthCheckPorts: healthCheckPorts, notices: notices)
-    }
-
-    private var healthCheckPorts: [HealthCheckPort] {
-        services.values.compactMap(\.plan.healthCheckPort).sorted { ($0.port, $0.service) < ($1.port, $1.service) }
-    }
-
-    /// How the endpoints of all Services are asked, but for those that get no connections anyway.
-    private func allProbes() -> [EndpointKey: [Probe]] {
-        var all: [EndpointKey: [Probe]] = [:]
-        for (key, service) in services {
-            for group in service.groups.values {
-                for endpoint in group.endpoints where endpoint.weight > 0 {
-                    let probes = service.plan.health.probes(
-                        of: endpoint.address, in: key.namespace, pods: pods, proxyProtocol: group.settings.proxyProtocol)
-                    if !probes.isEmpty { all[EndpointKey(service: group.service, endpoint: endpoint.address)] = probes }
-                }
+        for key in touched where (claims.winner(of: key) == nil) != (snapshot.frontends[key] == nil) { moved.insert(key) }
+        if !moved.isEmpty {
+            for (key, service) in services where !regrouped.contains(key) && service.names(anyOf: moved) {
+                services[key]?.buildGroups(key: key, claims: claims)
+                regrouped.insert(key)
+                touched.formUnion(service.plan.frontendKeys)
             }
         }
-        return all
+        if !change.probedNamespaces.isEmpty {
+            regrouped.formUnion(services.keys.filter { change.probedNamespaces.contains($0.namespace) })
+        }
+        takeAsides(of: regrouped.union(change.removed))
+        return publish(touched)
+    }
+
+    /// - Returns: the frontends that may be other than they were.
+    private mutating func replacePlans(_ change: ServiceTracker.Change) -> Set<FrontendKey> {
+        var touched: Set<FrontendKey> = []
+        for key in change.removed {
+            let former = services.removeValue(forKey: key)
+            touched.formUnion(claims.replace(key, former?.plan, with: nil))
+        }
+        for key in change.changed {
+            guard let inputs = tracker.inputs(of: key) else { continue }
+            let plan = ServicePlan(key: key, inputs: inputs, node: node, proxyName: proxyName)
+            let former = services[key]
+            touched.formUnion(claims.replace(key, former?.plan, with: plan))
+            services[key] = CompiledService(plan: plan, former: former)
+        }
+        return touched
+    }
+
+    /// What is not routing: notices, probes, ports for load balancers.
+    private mutating func takeAsides(of keys: Set<ServiceKey>) {
+        var (probesChanged, portsChanged) = (false, false)
+        for key in keys {
+            let service = services[key]
+            let notices = service?.notices ?? []
+            noticesByService[key] = notices.isEmpty ? nil : notices
+            let probes = service?.probes(in: key.namespace, pods: tracker.pods) ?? [:]
+            let probesBefore = probes.isEmpty ? probesByService.removeValue(forKey: key) : probesByService.updateValue(probes, forKey: key)
+            probesChanged = probesChanged || probesBefore ?? [:] != probes
+            let port = service?.plan.healthCheckPort
+            portsChanged = portsChanged || healthCheckPortsByService[key] != port
+            healthCheckPortsByService[key] = port
+        }
+        if probesChanged { probes = probesByService.values.reduce(into: [:]) { $0.merge($1) { $1 } } }
+        if portsChanged { healthCheckPorts = healthCheckPortsByService.values.sorted { ($0.port, $0.service) < ($1.port, $1.service) } }
+        notices = tracker.notices + claims.notices { services[$0]?.plan } + noticesByService.values.joined()
+        notices.sort { Self.order(of: $0) < Self.order(of: $1) }
+    }
+
+    /// Makes the next snapshot, if the frontends that were touched are other ones.
+    private mutating func publish(_ touched: Set<FrontendKey>) -> Compilation {
+        let before = snapshot.frontends
+        let nearby = NearbyClients(pods: node.clusterRanges, node: node.addresses)
+        var changed: [FrontendKey: Frontend?] = [:]
+        for key in touched {
+            let frontend = claims.winner(of: key).flatMap { claim in services[claim.service]?.frontend(key, claim, nearby: nearby) }
+            if let old = before[key], let frontend, old.routes(as: frontend), old.origin == frontend.origin { continue }
+            if before[key] == nil, frontend == nil { continue }
+            changed[key] = .some(frontend)
+        }
+        guard !changed.isEmpty else { return compilation(of: nil) }
+        var frontends = before
+        for (key, frontend) in changed { frontends[key] = frontend }
+
+        // In numbers: all frontends of the Services that these belong to or belonged to, before and after.
+        let owners = Set(changed.keys.flatMap { [before[$0], frontends[$0]] }.compactMap { $0.map { ServiceKey(of: $0) } })
+        let former = before.owned(by: owners, besides: changed.keys) { services[$0]?.plan }
+        let next = frontends.owned(by: owners, besides: changed.keys) { services[$0]?.plan }
+        totals.replace(SnapshotTotals(former), with: SnapshotTotals(next))
+        snapshot = RoutingSnapshot(generation: snapshot.generation + 1, frontends: frontends, touched: Set(changed.keys))
+        return compilation(of: SnapshotChanges(from: former, to: next))
+    }
+
+    /// - Parameter changes: against the snapshot before; nil where it is still the same.
+    private func compilation(of changes: SnapshotChanges?) -> Compilation {
+        Compilation(
+            snapshot: changes == nil ? nil : snapshot, changes: changes ?? SnapshotChanges(), totals: totals, probes: probes,
+            healthCheckPorts: healthCheckPorts, notices: notices)
     }
 
     private static func order(of notice: Diagnostic) -> (String, Int, Int, String) {
@@ -128,75 +159,23 @@ package struct SnapshotCompiler: Sendable {
     }
 }
 
-/// A Service's plan and the groups built from it.
-private struct CompiledService {
-    /// What a group is for: a port of the Service and a pool of it.
-    struct GroupKey: Hashable {
-        var port: ServicePortName
-        var pool: Int
-    }
+extension ServiceKey {
+    init(of frontend: Frontend) { self.init(namespace: frontend.group.service.namespace, name: frontend.group.service.name) }
+}
 
-    var plan: ServicePlan
-    /// Groups of the plan; before `buildGroups`, those of the plan before.
-    var groups: [GroupKey: EndpointGroup]
-    var loopNotices: [Diagnostic]
+extension ServicePlan {
+    var frontendKeys: Set<FrontendKey> { Set(ports.lazy.flatMap(\.listens).map(\.key)) }
+}
 
-    func frontend(_ key: FrontendKey, _ claim: FrontendClaims.Claim, nearby: NearbyClients) -> Frontend {
-        let port = plan.ports[claim.port]
-        let address = key.address.address
-        let (group, isSilent) = group(of: port, for: address.family, port.scope(claim.origin))
-        var shortCircuit: ShortCircuit?
-        if claim.origin != .clusterIP, port.externalScope == .local {
-            let (all, _) = self.group(of: port, for: address.family, .cluster)
-            if all.endpoints != group.endpoints { shortCircuit = ShortCircuit(clients: nearby, group: all) }
+extension [FrontendKey: Frontend] {
+    /// Those that belong to one of the Services, whether they ask for them or are among `others`.
+    fileprivate func owned(
+        by services: Set<ServiceKey>, besides others: some Sequence<FrontendKey>, _ plan: (ServiceKey) -> ServicePlan?
+    ) -> [FrontendKey: Frontend] {
+        var result: [FrontendKey: Frontend] = [:]
+        for key in services.reduce(into: Set(others), { $0.formUnion(plan($1)?.frontendKeys ?? []) }) {
+            if let frontend = self[key], services.contains(ServiceKey(of: frontend)) { result[key] = frontend }
         }
-        let rules = ClientRules(permitted: port.sources.permitted(at: address, claim.origin), shortCircuit: shortCircuit)
-        return Frontend(
-            key: key, origin: claim.origin, group: group, isSilent: isSilent, rules: rules == ClientRules() ? nil : rules)
-    }
-
-    private func group(
-        of port: ServicePlan.Port, for family: IPAddress.Family, _ scope: EndpointScope
-    ) -> (group: EndpointGroup, isSilent: Bool) {
-        let index = port.poolIndex(for: family, scope)
-        guard let group = groups[GroupKey(port: port.name, pool: index)] else { preconditionFailure("no group was built for \(port.name)") }
-        return (group, port.pools[index].isEmptyHere)
-    }
-
-    func names(anyOf frontends: FrontendAddresses) -> Bool {
-        guard !frontends.isEmpty else { return false }
-        return plan.ports.contains { port in
-            port.pools.contains { $0.endpoints.contains { frontends.contains($0, port.name.transport) } }
-        }
-    }
-
-    /// Builds the groups; one whose content is the same as before stays the same object.
-    mutating func buildGroups(key: ServiceKey, frontends: FrontendAddresses) {
-        var next: [GroupKey: EndpointGroup] = [:]
-        loopNotices = []
-        for port in plan.ports {
-            var own: Set<SocketAddress> = []
-            for (index, pool) in port.pools.enumerated() {
-                let loops = frontends.isEmpty ? [] : pool.endpoints.filter { frontends.contains($0, port.name.transport) }
-                own.formUnion(loops)
-                let addresses = loops.isEmpty ? pool.endpoints : pool.endpoints.filter { !loops.contains($0) }
-                let endpoints = addresses.map { Endpoint($0, weight: port.weights.weight(of: $0)) }
-                let groupKey = GroupKey(port: port.name, pool: index)
-                if let before = groups[groupKey], before.settings == port.settings, before.endpoints == endpoints {
-                    next[groupKey] = before
-                } else {
-                    next[groupKey] = EndpointGroup(service: port.name, settings: port.settings, endpoints: endpoints)
-                }
-            }
-            for loop in own.sorted() {
-                loopNotices.append(
-                    Diagnostic(
-                        severity: .warning, location: port.location,
-                        object: ObjectKey(kind: .service, namespace: key.namespace, name: key.name),
-                        message: "Service \(port.name): endpoint \(loop) is left out: it is one of our own listeners, "
-                            + "and what is sent to it would come back for ever"))
-            }
-        }
-        groups = next
+        return result
     }
 }

@@ -15,6 +15,15 @@ extension SnapshotTotals {
     }
 }
 
+extension SnapshotTotals {
+    /// Some Services are served otherwise.
+    mutating func replace(_ former: SnapshotTotals, with next: SnapshotTotals) {
+        services += next.services - former.services
+        listeners += next.listeners - former.listeners
+        endpoints += next.endpoints - former.endpoints
+    }
+}
+
 extension SnapshotChanges {
     /// Nil where both sets route alike.
     init?(from old: [FrontendKey: Frontend], to new: [FrontendKey: Frontend]) {

@@ -1,7 +1,7 @@
 internal import ServiceModel
 
 /// The zones of nodes, as the sources' Nodes have them.
-struct NodeZones {
+struct NodeZones: Equatable {
     private var byNode: [String: String] = [:]
 
     /// Of two objects of one name the first counts, and before both what this node was told of itself.

@@ -70,29 +70,3 @@ struct PodSlices {
         return pod.namedPorts[Pod.PortName(name, port.transport)]
     }
 }
-
-/// Pods by namespace and label, so that a Service finds those it selects without asking all of them.
-struct PodsByLabel {
-    private struct Label: Hashable {
-        let namespace: String
-        let key: String
-        let value: String
-    }
-
-    private var pods: [Label: [KubernetesObject]] = [:]
-
-    init(_ objects: [KubernetesObject]) {
-        for object in objects.sorted(by: { $0.key < $1.key }) {
-            for (key, value) in object.metadata.labels {
-                pods[Label(namespace: object.metadata.namespace, key: key, value: value), default: []].append(object)
-            }
-        }
-    }
-
-    /// The Pods of a namespace that have all of these labels; none for none.
-    func matching(_ selector: [String: String], in namespace: String) -> [KubernetesObject] {
-        let candidates = selector.map { pods[Label(namespace: namespace, key: $0.key, value: $0.value)] ?? [] }
-        guard let fewest = candidates.min(by: { $0.count < $1.count }) else { return [] }
-        return fewest.filter { pod in selector.allSatisfy { pod.metadata.labels[$0.key] == $0.value } }
-    }
-}

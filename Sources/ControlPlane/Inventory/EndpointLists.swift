@@ -49,7 +49,8 @@ struct EndpointLists {
             lists[key] = List(metadata: object.metadata, isGiven: true)
             for slice in endpoints.mirrored() { lists[key]?.add(slice) }
         }
-        let pods = PodsByLabel(objects.filter { if case .pod = $0.body { true } else { false } })
+        var pods = PodIndex()
+        for object in objects { if case .pod = object.body { _ = pods.insert(object) } }
         for (key, service) in selecting where lists[key]?.isGiven == false {
             let selected = pods.matching(service.selector ?? [:], in: key.namespace)
             for slice in PodSlices(of: service, named: key.name, objects: selected).slices { lists[key]?.add(slice) }

@@ -1,20 +1,26 @@
 internal import Addressing
-package import ServiceModel
+internal import ServiceModel
 
 /// The objects in force, as whoever asks what there is sees them. A value: whoever has one may take the time to read it.
 package struct Inventory: Sendable {
     /// Rises with each change.
     package private(set) var version: UInt64 = 0
-    private var objects: [KubernetesObject] = []
+    private var byKey: [ObjectKey: KubernetesObject] = [:]
+    private var objects: some Collection<KubernetesObject> { byKey.values }
     /// When Services were first met, in seconds since 1970.
     private var firstSeen: [ServiceKey: Int64] = [:]
 
     package init() {}
 
-    /// Takes the objects that are in force from now on. Costs what has changed, for the rest is read when somebody asks.
-    package mutating func update(_ objects: [KubernetesObject], changed: [ServiceKey], removed: [ServiceKey], now: Int64) {
+    /// Objects in force.
+    package var count: Int { byKey.count }
+
+    /// Takes the objects that are new in force, or other than they were, and the keys of those that have gone; and the Services that
+    /// this touches.
+    package mutating func update(_ change: ObjectChange, changed: [ServiceKey], removed: [ServiceKey], now: Int64) {
         version += 1
-        self.objects = objects
+        for key in change.removed { byKey[key] = nil }
+        for object in change.changed { byKey[object.key] = object }
         for key in removed { firstSeen[key] = nil }
         for key in changed where firstSeen[key] == nil { firstSeen[key] = now }
     }

@@ -41,6 +41,7 @@ extension ServiceRegistry {
             written[key] = nil
             findings[key] = nil
             refused.remove(key)
+            pending.remove(key)
             if remove(key) != nil { change.removed.append(key) }
             allocations.gone(key, at: now)
         }
@@ -51,10 +52,14 @@ extension ServiceRegistry {
         while isProgress {
             isProgress = false
             for key in refused { waiting[key] = written[key] }
+            if releasesSeen != allocations.loadBalancerReleases {
+                releasesSeen = allocations.loadBalancerReleases
+                for key in pending { waiting[key] = written[key] }
+            }
             for manifest in waiting.values.sorted(by: Self.precedes) {
                 let key = manifest.serviceKey
                 let old = services[key]
-                guard take(manifest, allocations: &allocations) else { continue }
+                guard take(manifest, allocations: &allocations), services[key] != old else { continue }
                 if changed.insert(key).inserted { change.previous[key] = old }
                 isProgress = true
             }
@@ -90,6 +95,7 @@ extension ServiceManifest {
 
     /// It names an address or a port to be given.
     fileprivate var asksForNumbers: Bool {
-        !clusterIP.isEmpty || healthCheckNodePort != 0 || ports.contains { $0.nodePort != 0 }
+        !clusterIP.isEmpty || healthCheckNodePort != 0 || ports.contains { $0.nodePort != 0 } || !loadBalancerIP.isEmpty
+            || annotation(.addresses) != nil || !ingress.isEmpty
     }
 }

@@ -19,10 +19,16 @@ package struct ServiceRegistry {
     package internal(set) var refused: Set<ServiceKey> = []
     /// What is to be said of their last versions; most have nothing here.
     var findings: [ServiceKey: [Diagnostic]] = [:]
-    private let strictness: Strictness
+    /// Those that are in force and wait for an address of a load balancer, and what had been released when they were last looked at.
+    var pending: Set<ServiceKey> = []
+    var releasesSeen: UInt64 = 0
+    let strictness: Strictness
+    /// Whose `loadBalancerClass` is another is left to somebody else.
+    let loadBalancerClass: String?
 
-    package init(strictness: Strictness = .ringway) {
+    package init(strictness: Strictness = .ringway, loadBalancerClass: String? = nil) {
         self.strictness = strictness
+        self.loadBalancerClass = loadBalancerClass
     }
 
     /// Takes a Service in, as a new one or in place of an older version: fills in what was left out, has it allocated, validates it.
@@ -53,6 +59,7 @@ package struct ServiceRegistry {
             return .refused(findings.diagnostics)
         }
         allocations.commit(transaction, as: new.service)
+        giveLoadBalancerIPs(to: &new, from: &allocations, into: &findings)
         services[key] = new
         return .admitted(new, warnings: findings.diagnostics)
     }

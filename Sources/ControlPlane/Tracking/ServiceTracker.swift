@@ -14,87 +14,193 @@ struct ServiceInputs: Hashable {
     var zones: [String: String] = [:]
 }
 
-extension KubernetesObject {
-    /// The node that a Pod is on.
-    fileprivate var nodeName: String? { if case .pod(let pod) = body { pod.nodeName } else { nil } }
-}
-
-/// Sorts the objects of a source by the Service they belong to and tells which Services changed since the last time.
+/// Keeps the objects of all sources by the Service they belong to, and tells which Services a change touches. A change costs what it
+/// touches.
 struct ServiceTracker {
-    private(set) var inputs: [ServiceKey: ServiceInputs] = [:]
-    /// What is wrong with the set as a whole: objects given twice, slices of no Service.
-    private(set) var notices: [Diagnostic] = []
-
-    /// The Services that a new set of objects touches, each list in key order.
+    /// The Services that a change touches, each list in key order.
     struct Change {
         var changed: [ServiceKey] = []
         var removed: [ServiceKey] = []
         var noticesChanged = false
+        /// Namespaces with Pods that changed and say, or said, how they are to be asked: endpoints of any Service there may be theirs.
+        var probedNamespaces: Set<String> = []
 
-        var isEmpty: Bool { changed.isEmpty && removed.isEmpty && !noticesChanged }
+        var isEmpty: Bool { changed.isEmpty && removed.isEmpty && !noticesChanged && probedNamespaces.isEmpty }
     }
 
-    /// Takes the complete current set. An object that is not in it is gone.
-    mutating func objectsReplaced(by objects: [KubernetesObject], zones: NodeZones = NodeZones()) -> Change {
-        var next: [ServiceKey: ServiceInputs] = [:]
+    private var services: [ServiceKey: KubernetesObject] = [:]
+    private var endpoints: [ServiceKey: KubernetesObject] = [:]
+    private var slices: [ServiceKey: [ObjectKey: KubernetesObject]] = [:]
+    /// The Services that slices belong to by their label, whether or not they are there.
+    private var sliceOwners: [ObjectKey: ServiceKey] = [:]
+    private(set) var pods = PodIndex()
+    private var selectors = SelectorIndex()
+    private var nodes: [ObjectKey: KubernetesObject] = [:]
+    private(set) var zones = NodeZones()
+    /// Nodes have changed since.
+    private var zonesAreOld = true
+    /// What the zones were made with.
+    private var here = LocalNode()
+    /// Slices of no Service.
+    private var orphans: [ObjectKey: Diagnostic] = [:]
+    /// Objects given twice.
+    private var duplicates: [Diagnostic] = []
+
+    /// What is wrong with the set as a whole: objects given twice, slices of no Service.
+    var notices: [Diagnostic] { duplicates + orphans.values }
+
+    /// Every Service that is there.
+    var keys: some Collection<ServiceKey> { services.keys }
+
+    /// nil where there is no such Service.
+    func inputs(of key: ServiceKey) -> ServiceInputs? {
+        guard let object = services[key] else { return nil }
+        var inputs = ServiceInputs(service: object)
+        inputs.slices = (slices[key] ?? [:]).values.sorted { $0.key < $1.key }
+        inputs.endpoints = endpoints[key]
+        if inputs.slices.isEmpty, inputs.endpoints == nil, case .service(let service) = object.body, let selector = service.selector {
+            inputs.pods = pods.matching(selector, in: key.namespace)
+            if service.trafficDistribution != nil { inputs.zones = zones.zones(of: inputs.pods.compactMap(\.nodeName)) }
+        }
+        return inputs
+    }
+
+    /// Takes the complete current set. An object that is not in it is gone, and of two with one key the first counts.
+    mutating func objectsReplaced(by objects: [KubernetesObject], here: LocalNode = LocalNode()) -> Change {
         var seen: [ObjectKey: SourceLocation] = [:]
         var found: [Diagnostic] = []
-        var dependents: [KubernetesObject] = []
-
+        var change = ObjectChange()
         for object in objects {
-            if let first = seen[object.key] {
+            if let first = seen.updateValue(object.location, forKey: object.key) {
+                seen[object.key] = first
                 found.append(
                     Diagnostic(
                         severity: .error, location: object.location, object: object.key,
                         message: "\(object.key) is also at \(first); the first one counts: remove or rename one of them"))
-                continue
-            }
-            seen[object.key] = object.location
-            if case .service = object.body {
-                next[object.metadata.serviceKey] = ServiceInputs(service: object)
             } else {
-                dependents.append(object)
+                change.changed.append(object)
             }
         }
-
-        for object in dependents {
-            switch object.body {
-            case .service, .pod, .node:
-                continue
-            case .endpoints:
-                guard Endpoints.isMirrored(object.metadata) else { continue }
-                // Endpoints of no Service are common in a real cluster (leader election once used them): no notice.
-                next[object.metadata.serviceKey]?.endpoints = object
-            case .endpointSlice(let slice):
-                // The controllers label the slices of headless Services; the Kubernetes proxy does not watch them.
-                guard let serviceName = slice.serviceName, object.metadata.labels["service.kubernetes.io/headless"] == nil else { continue }
-                let key = ServiceKey(namespace: object.metadata.namespace, name: serviceName)
-                if next[key]?.slices.append(object) == nil {
-                    found.append(
-                        Diagnostic(
-                            severity: .warning, location: object.location, object: object.key,
-                            message: "\(object.key) belongs to Service \(key) by its label, but there is no such Service"))
-                }
-            }
-        }
-        let pods = PodsByLabel(dependents.filter { $0.key.kind == .pod })
-        for (key, inputs) in next {
-            next[key]?.slices.sort { $0.key < $1.key }
-            if inputs.slices.isEmpty, inputs.endpoints == nil, case .service(let service) = inputs.service.body,
-                let selector = service.selector
-            {
-                let selected = pods.matching(selector, in: key.namespace)
-                next[key]?.pods = selected
-                if service.trafficDistribution != nil { next[key]?.zones = zones.zones(of: selected.compactMap(\.nodeName)) }
-            }
-        }
-
-        var change = Change()
-        change.changed = next.compactMap { inputs[$0.key] == $0.value ? nil : $0.key }.sorted()
-        change.removed = inputs.keys.filter { next[$0] == nil }.sorted()
-        change.noticesChanged = found != notices
-        inputs = next
-        notices = found
-        return change
+        change.removed = known.filter { seen[$0] == nil }
+        let duplicatesChanged = found != duplicates
+        duplicates = found
+        var result = objectsChanged(change, here: here)
+        result.noticesChanged = result.noticesChanged || duplicatesChanged
+        return result
     }
+
+    private var known: [ObjectKey] {
+        services.values.map(\.key) + endpoints.values.map(\.key) + Array(sliceOwners.keys) + pods.keys + Array(nodes.keys)
+    }
+
+    /// Takes what has changed. Objects that are as they were change nothing.
+    mutating func objectsChanged(_ change: ObjectChange, here: LocalNode = LocalNode()) -> Change {
+        let orphansBefore = orphans
+        var touched: Set<ServiceKey> = []
+        for key in change.removed { remove(key, &touched) }
+        for object in change.changed { take(object, &touched) }
+        if zonesAreOld || here != self.here {
+            let before = zones
+            zones = NodeZones(nodes.values.sorted { $0.key < $1.key }, here: here)
+            (zonesAreOld, self.here) = (false, here)
+            if zones != before { touched.formUnion(services.filter { $0.value.goesByZones }.keys) }
+        }
+
+        var result = Change()
+        for key in touched {
+            if services[key] != nil { result.changed.append(key) } else if goneServices.contains(key) { result.removed.append(key) }
+            for slice in (slices[key] ?? [:]).values { orphans[slice.key] = services[key] == nil ? Self.orphan(slice, key) : nil }
+        }
+        goneServices = []
+        swap(&result.probedNamespaces, &probedNamespaces)
+        result.changed.sort()
+        result.removed.sort()
+        result.noticesChanged = orphans != orphansBefore
+        return result
+    }
+
+    /// Services that this change has taken away.
+    private var goneServices: Set<ServiceKey> = []
+    private var probedNamespaces: Set<String> = []
+
+    private mutating func remove(_ key: ObjectKey, _ touched: inout Set<ServiceKey>) {
+        let owner = ServiceKey(namespace: key.namespace, name: key.name)
+        switch key.kind {
+        case .service:
+            guard let old = services.removeValue(forKey: owner) else { return }
+            selectors.remove(old, owner)
+            goneServices.insert(owner)
+            touched.insert(owner)
+        case .endpoints:
+            if endpoints.removeValue(forKey: owner) != nil { touched.insert(owner) }
+        case .endpointSlice:
+            guard let owner = sliceOwners.removeValue(forKey: key) else { return }
+            slices[owner]?[key] = nil
+            if slices[owner]?.isEmpty == true { slices[owner] = nil }
+            orphans[key] = nil
+            touched.insert(owner)
+        case .pod:
+            guard let old = pods.remove(key) else { return }
+            podChanged(old, &touched)
+        case .node:
+            if nodes.removeValue(forKey: key) != nil { zonesAreOld = true }
+        }
+    }
+
+    private mutating func take(_ object: KubernetesObject, _ touched: inout Set<ServiceKey>) {
+        let key = object.key
+        switch object.body {
+        case .service:
+            let owner = object.metadata.serviceKey
+            let old = services.updateValue(object, forKey: owner)
+            guard old != object else { return }
+            if let old { selectors.remove(old, owner) }
+            selectors.insert(object, owner)
+            goneServices.remove(owner)
+            touched.insert(owner)
+        case .endpoints:
+            // Endpoints of no Service are common in a real cluster (leader election once used them): no notice.
+            guard Endpoints.isMirrored(object.metadata) else { return remove(key, &touched) }
+            let owner = object.metadata.serviceKey
+            if endpoints.updateValue(object, forKey: owner) != object { touched.insert(owner) }
+        case .endpointSlice(let slice):
+            // The controllers label the slices of headless Services; the Kubernetes proxy does not watch them.
+            guard let name = slice.serviceName, object.metadata.labels["service.kubernetes.io/headless"] == nil else {
+                return remove(key, &touched)
+            }
+            let owner = ServiceKey(namespace: key.namespace, name: name)
+            if let old = sliceOwners[key], old != owner { remove(key, &touched) }
+            sliceOwners[key] = owner
+            if slices[owner, default: [:]].updateValue(object, forKey: key) != object { touched.insert(owner) }
+        case .pod:
+            let old = pods.insert(object)
+            guard old != object else { return }
+            if let old { podChanged(old, &touched) }
+            podChanged(object, &touched)
+        case .node:
+            if nodes.updateValue(object, forKey: key) != object { zonesAreOld = true }
+        }
+    }
+
+    private mutating func podChanged(_ object: KubernetesObject, _ touched: inout Set<ServiceKey>) {
+        touched.formUnion(selectors.services(selecting: object))
+        // A Pod without may stand in the way of another's at the same address.
+        if case .pod(let pod) = object.body, !pod.probes.isEmpty || pods.areProbed(at: pod.addresses) {
+            probedNamespaces.formUnion([object.metadata.namespace])
+        }
+    }
+
+    private static func orphan(_ slice: KubernetesObject, _ key: ServiceKey) -> Diagnostic {
+        Diagnostic(
+            severity: .warning, location: slice.location, object: slice.key,
+            message: "\(slice.key) belongs to Service \(key) by its label, but there is no such Service")
+    }
+}
+
+extension KubernetesObject {
+    /// The node that a Pod is on.
+    fileprivate var nodeName: String? { if case .pod(let pod) = body { pod.nodeName } else { nil } }
+
+    /// A Service whose Pods' hints are made of zones.
+    fileprivate var goesByZones: Bool { if case .service(let service) = body { service.trafficDistribution != nil } else { false } }
 }

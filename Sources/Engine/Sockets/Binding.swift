@@ -1,4 +1,6 @@
 import Addressing
+import CLinux
+import CLiburing
 import Glibc
 
 /// NETLINK_ROUTE and its messages, which Swift's importer does not see.

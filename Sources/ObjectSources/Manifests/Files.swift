@@ -64,6 +64,15 @@ enum Files {
         return unsafe lstat(path, &status) == 0
     }
 
+    static func isReadable(_ path: String) -> Bool {
+        unsafe access(path, R_OK) == 0
+    }
+
+    static func isLink(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
+    }
+
     /// The wall clock, to compare with stamps.
     static func nowNanoseconds() -> Int {
         var now = timespec()
@@ -80,19 +89,25 @@ enum Files {
 
     /// The names in a directory, without `.` and `..`, unsorted.
     static func names(in path: String) throws(FileFault) -> [String] {
+        try entries(in: path).map(\.name)
+    }
+
+    /// The same, with what may be a symbolic link.
+    static func entries(in path: String) throws(FileFault) -> [(name: String, mayBeLink: Bool)] {
         guard let directory = unsafe opendir(path) else { throw .refused(errno: errno) }
         defer { unsafe closedir(directory) }
-        var names: [String] = []
+        var entries: [(name: String, mayBeLink: Bool)] = []
         while true {
             errno = 0
             guard let entry = unsafe readdir(directory) else {
                 if errno != 0 { throw .refused(errno: errno) }
-                return names
+                return entries
             }
+            let type = unsafe Int(entry.pointee.d_type)
             let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if name != ".", name != ".." { names.append(name) }
+            if name != ".", name != ".." { entries.append((name, type == DT_LNK || type == DT_UNKNOWN)) }
         }
     }
 
@@ -112,7 +127,8 @@ enum Files {
     static func read(_ descriptor: Int32, expected: Int = 0, bytesMax: Int) throws(FileFault) -> [UInt8] {
         var content: [UInt8] = []
         content.reserveCapacity(min(expected, bytesMax) + 1)
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        // One byte more than is expected, so that a file of that size takes one call and the one that says that it has ended.
+        var chunk = [UInt8](repeating: 0, count: expected == 0 ? 1 << 16 : min(expected + 1, 1 << 16))
         while true {
             let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0 {

@@ -1,81 +1,80 @@
 package import ServiceModel
 
-/// What one file held when it was last read.
-package struct LoadedFile: Hashable, Sendable {
-    /// As the root named it, or the root and a name.
-    package var path: String
-    /// What its documents hold, refused objects too, in order.
-    package var objects: [DecodedObject]
-    /// What concerns the file or a document that could not be read, not one object.
-    package var diagnostics: [Diagnostic]
-    /// Documents whose objects are unknown, the whole file as one where it could not be read.
-    package var unreadableDocuments: Int
-
-    package init(path: String, objects: [DecodedObject] = [], diagnostics: [Diagnostic] = [], unreadableDocuments: Int = 0) {
-        self.path = path
-        self.objects = objects
-        self.diagnostics = diagnostics
-        self.unreadableDocuments = unreadableDocuments
-    }
-}
-
-/// What one root held: a file, a directory or standard input.
-package struct LoadedRoot: Hashable, Sendable {
-    /// As it was given.
-    package var root: String
-    /// nil where the root is missing or can't be read, and then nothing is known of its files.
-    package var files: [LoadedFile]?
-    /// What concerns the root itself.
-    package var diagnostics: [Diagnostic]
-
-    package init(root: String, files: [LoadedFile]?, diagnostics: [Diagnostic] = []) {
-        self.root = root
-        self.files = files
-        self.diagnostics = diagnostics
-    }
-}
-
-/// Reads roots into objects and diagnostics, synchronously. A file whose stamp has not changed is not read again, and a stream
-/// (standard input, a pipe) is read once.
+/// Looks at roots and reads what is other than before, synchronously: a file whose stamp has not changed is not read again, and a
+/// stream (standard input, a pipe) is read once.
 ///
 /// Of a directory it reads `*.yaml`, `*.yml` and `*.json`, not hidden files and not sub-directories; links are followed.
 package struct ManifestLoader: Sendable {
-    /// A file written within this time of its reading may have been written again under the same stamp.
-    private static let stampDoubtNanoseconds = 1_000_000_000
-
     /// The root that is standard input.
     package static let standardInput = "-"
 
-    private struct Cached: Sendable {
-        let stamp: FileStamp
-        let file: LoadedFile
-    }
-
-    private let limits: ManifestLimits
-    private let reader: ManifestReader
-    private let strictness: Strictness
-    private let judgesServices: Bool
-    private var cache: [String: Cached] = [:]
-    private var streams: [String: LoadedFile] = [:]
-
-    package init(limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway, judgesServices: Bool = true) {
-        self.limits = limits
-        self.strictness = strictness
-        self.judgesServices = judgesServices
-        reader = ManifestReader(limits: limits)
-    }
-
-    /// Reads all roots; a root or file named twice is read once.
-    package mutating func load(_ roots: [String]) -> [LoadedRoot] {
-        var seenPaths: Set<String> = []
-        var loaded: [LoadedRoot] = []
-        for root in roots where !loaded.contains(where: { $0.root == root }) {
-            var result = load(root: root)
-            result.files?.removeAll { !seenPaths.insert($0.path).inserted }
-            loaded.append(result)
+    fileprivate struct Root: Sendable {
+        enum Kind: Sendable {
+            case directory(device: UInt, inode: UInt)
+            case file, stream
+            case unknown(FileFault)
         }
-        cache = cache.filter { seenPaths.contains($0.key) }
-        return loaded
+
+        let path: String
+        var kind = Kind.unknown(.refused(errno: FileFault.noEntry))
+        /// Files in it, where it is a directory.
+        var fileCount = 0
+    }
+
+    private struct Known: Sendable {
+        let root: Int
+        /// nil where it could not be read, or may have changed since under the same stamp: to be read by the next look at everything.
+        let stamp: FileStamp?
+    }
+
+    /// What stands in a directory under the name of a manifest.
+    private enum Entry {
+        case file(FileStamp)
+        case unreadable(FileFault)
+        case nothing
+
+        var isFile: Bool {
+            if case .nothing = self { false } else { true }
+        }
+    }
+
+    /// One look at some files or all.
+    private struct Look {
+        var seen: Set<String> = []
+        var requests: [FileReading.Request] = []
+        var change = LoadedChange(roots: [])
+    }
+
+    private let reading: FileReading
+    private var roots: [Root]
+    private let indices: [String: Int]
+    /// A root stands in another one, so that a file may be both's.
+    private let hasOverlaps: Bool
+    private var known: [String: Known] = [:]
+    /// Files that could not be read: why may pass without a trace on them.
+    private var unreadable: Set<String> = []
+
+    /// A root that is named twice is read once.
+    package init(
+        _ roots: [String], limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway, judgesServices: Bool = true
+    ) {
+        var indices: [String: Int] = [:]
+        self.roots = []
+        for root in roots where indices[root] == nil {
+            indices[root] = self.roots.count
+            self.roots.append(Root(path: root))
+        }
+        self.indices = indices
+        hasOverlaps = roots.contains { root in Self.directories(of: root).contains { indices[$0] != nil } }
+        reading = FileReading(limits: limits, strictness: strictness, judgesServices: judgesServices)
+    }
+
+    /// Looks at those of the paths that are roots or in them; at everything for nil, and where no less will do.
+    package mutating func load(_ paths: Set<String>? = nil) -> LoadedChange {
+        var look = paths.flatMap { self.look(at: $0) } ?? lookAtAll()
+        read(look.requests, into: &look.change)
+        look.change.roots = roots.map(\.loaded)
+        return look.change
     }
 
     static func isManifestName(_ name: String) -> Bool {
@@ -86,138 +85,174 @@ package struct ManifestLoader: Sendable {
         directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
     }
 
-    // MARK: Roots
+    /// The directories that give this path when they are joined with a name.
+    private static func directories(of path: String) -> [String] {
+        guard let slash = path.lastIndex(of: "/") else { return [] }
+        return [String(path[..<slash]), String(path[...slash])]
+    }
 
-    private mutating func load(root: String) -> LoadedRoot {
-        if root == Self.standardInput {
-            return LoadedRoot(root: root, files: [loadStream(root, isStandardInput: true)])
+    // MARK: Some files
+
+    /// nil where it takes a look at everything.
+    private mutating func look(at paths: Set<String>) -> Look? {
+        guard !hasOverlaps else { return nil }
+        var look = Look()
+        var places: [(path: String, root: Int)] = []
+        for path in paths.union(unreadable) {
+            let root = indices[path] ?? Self.directories(of: path).compactMap { indices[$0] }.first
+            if let root { places.append((path, root)) }
         }
-        let stamp: FileStamp
-        do {
-            stamp = try Files.stamp(root)
-        } catch {
-            if let stream = streams[root] { return LoadedRoot(root: root, files: [stream]) }
-            return LoadedRoot(root: root, files: nil, diagnostics: [rootError(root, error)])
-        }
-        switch stamp.kind {
-        case .directory: return load(directory: root)
-        case .stream: return LoadedRoot(root: root, files: [loadStream(root, isStandardInput: false)])
-        case .file, .other:
-            do {
-                return LoadedRoot(root: root, files: [try load(file: root, stamp: stamp)])
-            } catch {
-                return LoadedRoot(root: root, files: nil, diagnostics: [rootError(root, error)])
+        let concerned = Set(places.map(\.root))
+        guard roots.indices.allSatisfy({ isAsBefore(roots[$0], isConcerned: concerned.contains($0)) }) else { return nil }
+        for (path, root) in places {
+            switch roots[root].kind {
+            case .directory where path == roots[root].path: return nil
+            case .directory:
+                let entry = entry(at: path)
+                roots[root].fileCount += (entry.isFile ? 1 : 0) - (known[path] == nil ? 0 : 1)
+                take(entry, at: path, of: root, in: &look)
+            case .file:
+                let entry = entry(at: path)
+                guard case .file = entry else { return nil }
+                take(entry, at: path, of: root, in: &look)
+            case .stream, .unknown: break
             }
+        }
+        return look
+    }
+
+    private func isAsBefore(_ root: Root, isConcerned: Bool) -> Bool {
+        switch root.kind {
+        case .directory(let device, let inode):
+            guard isConcerned else { return true }
+            let stamp = try? Files.stamp(root.path)
+            return stamp?.kind == .directory && stamp?.device == device && stamp?.inode == inode
+        case .file, .stream: return true
+        case .unknown: return (try? Files.stamp(root.path)) == nil
         }
     }
 
-    private mutating func load(directory: String) -> LoadedRoot {
-        let names: [String]
-        do {
-            names = try Files.names(in: directory)
+    // MARK: Everything
+
+    private mutating func lookAtAll() -> Look {
+        var look = Look()
+        look.seen.reserveCapacity(known.count)
+        unreadable = []
+        for root in roots.indices { lookAt(root, in: &look) }
+        for path in known.keys where !look.seen.contains(path) { forget(path, in: &look.change) }
+        return look
+    }
+
+    private mutating func lookAt(_ root: Int, in look: inout Look) {
+        let path = roots[root].path
+        var wasRead = false
+        if case .stream = roots[root].kind { wasRead = true }
+        do throws(FileFault) {
+            let stamp = path == Self.standardInput ? nil : try Files.stamp(path)
+            switch stamp?.kind {
+            case .stream, nil:
+                roots[root].kind = .stream
+                look.seen.insert(path)
+                if !wasRead { look.requests.append(FileReading.Request(path: path, root: path, stamp: nil)) }
+            case .directory: try lookAtDirectory(root, in: &look)
+            case .file, .other:
+                roots[root].kind = .file
+                if let stamp, look.seen.insert(path).inserted { take(.file(stamp), at: path, of: root, in: &look) }
+            }
         } catch {
-            return LoadedRoot(root: directory, files: nil, diagnostics: [rootError(directory, error)])
+            if wasRead { look.seen.insert(path) } else { roots[root].kind = .unknown(error) }
         }
-        var files: [LoadedFile] = []
-        for name in names.filter(Self.isManifestName).sorted() {
+    }
+
+    private mutating func lookAtDirectory(_ root: Int, in look: inout Look) throws(FileFault) {
+        let directory = roots[root].path
+        let stamp = try Files.stamp(directory)
+        let names = try Files.names(in: directory)
+        roots[root].kind = .directory(device: stamp.device, inode: stamp.inode)
+        roots[root].fileCount = 0
+        for name in names where Self.isManifestName(name) {
             let path = Self.join(directory, name)
-            do throws(FileFault) {
-                let stamp = try Files.stamp(path)
-                switch stamp.kind {
-                case .directory: continue
-                case .stream: throw FileFault.notAFile
-                case .file, .other: files.append(try load(file: path, stamp: stamp))
+            let entry = entry(at: path)
+            guard entry.isFile else { continue }
+            roots[root].fileCount += 1
+            if look.seen.insert(path).inserted { take(entry, at: path, of: root, in: &look) }
+        }
+    }
+
+    // MARK: Files
+
+    private func entry(at path: String) -> Entry {
+        do throws(FileFault) {
+            let stamp = try Files.stamp(path)
+            switch stamp.kind {
+            case .directory: return .nothing
+            case .stream: return .unreadable(.notAFile)
+            case .file, .other: return .file(stamp)
+            }
+        } catch {
+            // Gone since the directory was read: the same as never seen.
+            return Files.hasName(path) ? .unreadable(error) : .nothing
+        }
+    }
+
+    private mutating func take(_ entry: Entry, at path: String, of root: Int, in look: inout Look) {
+        switch entry {
+        case .file(let stamp):
+            if let known = known[path], known.root == root, known.stamp == stamp { return }
+            look.requests.append(FileReading.Request(path: path, root: roots[root].path, stamp: stamp))
+        case .unreadable(let fault): refuse(path, of: root, fault, in: &look.change)
+        case .nothing: forget(path, in: &look.change)
+        }
+    }
+
+    private mutating func read(_ requests: [FileReading.Request], into change: inout LoadedChange) {
+        for (request, outcome) in zip(requests, reading.read(requests)) {
+            let path = request.path
+            guard let root = indices[request.root] else { continue }
+            switch outcome {
+            case .file(let file, let isSettled):
+                known[path] = Known(root: root, stamp: isSettled ? request.stamp : nil)
+                unreadable.remove(path)
+                change.files.append(file)
+            case .fault(let fault):
+                if path == request.root {
+                    roots[root].kind = .unknown(fault)
+                    forget(path, in: &change)
+                } else if Files.hasName(path) {
+                    refuse(path, of: root, fault, in: &change)
+                } else {
+                    roots[root].fileCount -= 1
+                    forget(path, in: &change)
                 }
-            } catch {
-                // Gone since the directory was read: the same as never seen.
-                guard Files.hasName(path) else { continue }
-                files.append(LoadedFile(path: path, diagnostics: [fileError(path, error)], unreadableDocuments: 1))
             }
         }
-        var loaded = LoadedRoot(root: directory, files: files)
-        if files.isEmpty {
-            loaded.diagnostics.append(
-                Diagnostic(
-                    severity: .warning, location: SourceLocation(file: directory),
-                    message: "no manifests in the directory: files named *.yaml, *.yml or *.json are read"))
-        }
-        return loaded
     }
 
-    private mutating func load(file path: String, stamp: FileStamp) throws(FileFault) -> LoadedFile {
-        if let cached = cache[path], cached.stamp == stamp { return cached.file }
-        let startedAt = Files.nowNanoseconds()
-        let file: LoadedFile
-        do throws(FileFault) {
-            file = decode(try Files.read(path, bytesMax: limits.fileBytesMax), path: path)
-        } catch {
-            guard case .tooLarge = error else { throw error }
-            file = LoadedFile(path: path, diagnostics: [fileError(path, error)], unreadableDocuments: 1)
-        }
-        if max(stamp.changedNanoseconds, stamp.modifiedNanoseconds) + Self.stampDoubtNanoseconds < startedAt {
-            cache[path] = Cached(stamp: stamp, file: file)
-        }
-        return file
+    private mutating func refuse(_ path: String, of root: Int, _ fault: FileFault, in change: inout LoadedChange) {
+        known[path] = Known(root: root, stamp: nil)
+        unreadable.insert(path)
+        change.files.append(LoadedFile(path: path, root: roots[root].path, fault))
     }
 
-    private mutating func loadStream(_ name: String, isStandardInput: Bool) -> LoadedFile {
-        if let file = streams[name] { return file }
-        let file: LoadedFile
-        do throws(FileFault) {
-            let bytes =
-                isStandardInput
-                ? try Files.read(Files.standardInput, bytesMax: limits.fileBytesMax)
-                : try Files.read(name, bytesMax: limits.fileBytesMax)
-            file = decode(bytes, path: name)
-        } catch {
-            file = LoadedFile(path: name, diagnostics: [fileError(name, error)], unreadableDocuments: 1)
-        }
-        streams[name] = file
-        return file
+    private mutating func forget(_ path: String, in change: inout LoadedChange) {
+        unreadable.remove(path)
+        if known.removeValue(forKey: path) != nil { change.removed.append(path) }
     }
+}
 
-    private func decode(_ bytes: [UInt8], path: String) -> LoadedFile {
-        let text = reader.read(bytes, file: path)
-        // An empty file is more often one that is being written than one that means nothing.
-        return LoadedFile(
-            path: path,
-            objects: text.documents.flatMap { ObjectDecoder.decode($0, strictness: strictness, judgesServices: judgesServices) },
-            diagnostics: text.diagnostics,
-            unreadableDocuments: text.isEmpty ? 1 : text.unreadableDocuments)
-    }
-
-    // MARK: Faults
-
-    private func rootError(_ root: String, _ fault: FileFault) -> Diagnostic {
-        let remedy =
-            switch fault {
-            case .refused(let errno): Self.remedy(errno)
-            case .tooLarge, .notAFile: ""
-            }
-        return error(root, "\(Self.describe(fault))\(remedy)")
-    }
-
-    private func fileError(_ path: String, _ fault: FileFault) -> Diagnostic {
-        error(path, Self.describe(fault))
-    }
-
-    private func error(_ path: String, _ message: String) -> Diagnostic {
-        Diagnostic(severity: .error, location: SourceLocation(file: path), message: message)
-    }
-
-    private static func describe(_ fault: FileFault) -> String {
-        switch fault {
-        case .refused(let errno): "can't be read: \(FileFault.reason(errno))"
-        case .tooLarge(let bytes, let max): "\(bytes) bytes are more than the limit of \(max) bytes; split the file"
-        case .notAFile: "is neither a file nor a directory"
-        }
-    }
-
-    private static func remedy(_ errno: Int32) -> String {
-        switch errno {
-        case FileFault.noEntry: "; create it or correct the path"
-        case FileFault.accessDenied: "; give the user that runs ringway permission to read it"
-        default: ""
+extension ManifestLoader.Root {
+    fileprivate var loaded: LoadedRoot {
+        switch kind {
+        case .unknown(let fault): LoadedRoot(path: path, isKnown: false, diagnostics: [fault.diagnostic(of: path, isRoot: true)])
+        case .directory where fileCount == 0:
+            LoadedRoot(
+                path: path,
+                diagnostics: [
+                    Diagnostic(
+                        severity: .warning, location: SourceLocation(file: path),
+                        message: "no manifests in the directory: files named *.yaml, *.yml or *.json are read")
+                ])
+        case .directory, .file, .stream: LoadedRoot(path: path)
         }
     }
 }

@@ -24,6 +24,11 @@ package struct ManifestReader: Sendable {
 
     /// Reads a text; `file` is what diagnostics call it.
     package func read(_ bytes: [UInt8], file: String) -> ManifestText {
+        DedicatedThread.run(stackBytes: YAMLReading.stackBytes) { text(of: bytes, file: file) }
+    }
+
+    /// The same on this thread, which must have `YAMLReading.stackBytes` of stack.
+    func text(of bytes: [UInt8], file: String) -> ManifestText {
         guard bytes.contains(where: { $0 > 0x20 }) || bytes.contains(0) else {
             var text = ManifestText()
             text.isEmpty = true
@@ -33,8 +38,7 @@ package struct ManifestReader: Sendable {
         if let refusal = refusal(of: bytes, file: file) {
             return ManifestText(diagnostics: [refusal], unreadableDocuments: 1)
         }
-        let pieces = DocumentSplitter.split(withoutMark(bytes))
-        return DedicatedThread.run(stackBytes: YAMLReading.stackBytes) { read(pieces, file: file) }
+        return read(DocumentSplitter.split(withoutMark(bytes)), file: file)
     }
 
     private func read(_ pieces: [DocumentText], file: String) -> ManifestText {

@@ -3,19 +3,20 @@ internal import Synchronization
 
 /// Objects from YAML and JSON files, directories and standard input, followed as they change.
 ///
-/// `load()` may be called from any thread; calls wait for each other. It reads files, so don't call it from a worker.
+/// `load()` and `loadChange()` may be called from any thread; calls wait for each other. They read files, so don't call them from a
+/// worker.
 package final class ManifestSource: Sendable {
     private struct Contents {
         var loader: ManifestLoader
         var store: ManifestStore
     }
 
-    /// Signals that something changed, and since when: call `load()`. Signals that nobody has taken yet are one, the first. For one
-    /// consumer.
+    /// Signals that something changed, and since when: call `loadChange()`. Signals that nobody has taken yet are one, the first. For
+    /// one consumer.
     package let changes: AsyncStream<ContinuousClock.Instant>
 
-    private let roots: [String]
     private let contents: Mutex<Contents>
+    private let pending: PendingPaths
     private let watcher: ManifestWatcher?
     private let continuation: AsyncStream<ContinuousClock.Instant>.Continuation
 
@@ -25,25 +26,45 @@ package final class ManifestSource: Sendable {
         roots: [String], limits: ManifestLimits = ManifestLimits(), strictness: Strictness = .ringway, judgesServices: Bool = true,
         isWatching: Bool = true, holdsLosses: Bool = true
     ) {
-        self.roots = roots
         contents = Mutex(
             Contents(
-                loader: ManifestLoader(limits: limits, strictness: strictness, judgesServices: judgesServices),
+                loader: ManifestLoader(roots, limits: limits, strictness: strictness, judgesServices: judgesServices),
                 store: ManifestStore(holdsLosses: holdsLosses)))
         let (stream, continuation) = AsyncStream<ContinuousClock.Instant>.makeStream(bufferingPolicy: .bufferingOldest(1))
         changes = stream
         self.continuation = continuation
+        let pending = PendingPaths()
+        self.pending = pending
         // Before the first load, so that no change falls between the two.
-        watcher = isWatching ? ManifestWatcher(roots: roots) { continuation.yield($0) } : nil
+        watcher =
+            isWatching
+            ? ManifestWatcher(roots: roots) { since, paths in
+                pending.add(paths)
+                continuation.yield(since)
+            } : nil
     }
 
     deinit {
         stop()
     }
 
-    /// Reads what has changed since the last load and gives the objects now in force.
+    /// Looks at everything and gives the objects now in force.
     package func load() -> ManifestState {
-        contents.withLock { contents in contents.store.apply(contents.loader.load(roots)) }
+        contents.withLock { contents in
+            _ = pending.take()
+            _ = contents.store.apply(contents.loader.load())
+            return contents.store.state
+        }
+    }
+
+    /// Looks at what may have changed since the last load, and says what has: at everything for the first time, and where nothing is
+    /// watched. What `load()` has seen is not told again.
+    package func loadChange() -> ManifestChange {
+        contents.withLock { contents in
+            // Taken before anything is read: what changes while it is read comes again.
+            let paths = pending.take()
+            return contents.store.apply(contents.loader.load(watcher == nil ? nil : paths))
+        }
     }
 
     /// How changes are noticed, for the log: `inotify`, or `polling` and why.
@@ -53,5 +74,24 @@ package final class ManifestSource: Sendable {
     package func stop() {
         watcher?.stop()
         continuation.finish()
+    }
+}
+
+/// Paths that may have changed and were not looked at yet.
+private final class PendingPaths: Sendable {
+    /// nil for everything.
+    private let paths = Mutex<Set<String>?>(nil)
+
+    func add(_ new: Set<String>?) {
+        paths.withLock { paths in
+            if let new { paths?.formUnion(new) } else { paths = nil }
+        }
+    }
+
+    func take() -> Set<String>? {
+        paths.withLock { paths in
+            defer { paths = [] }
+            return paths
+        }
     }
 }

@@ -265,9 +265,14 @@ struct YAMLReading {
         return text.bytes[offset...].allSatisfy(isSpace)
     }
 
-    /// `line` counts from the beginning of this document's text.
+    /// `line` counts from the beginning of this document's text. libyaml ends a last line that has no end, and may mean the line behind
+    /// it, which isn't there.
     private func fault(_ message: String, line: Int, column: Int, kind: ReadingFault.Kind = .syntax) -> ReadingFault {
-        ReadingFault(
-            kind: kind, line: line + text.firstLine - 1, column: column, message: kind == .limit ? message : "invalid YAML: \(message)")
+        var counter = LineCounter(text)
+        let end = counter.position(of: text.bytes.endIndex)
+        let line = line + text.firstLine - 1
+        let place = (line, column) < end ? (line, column) : end
+        return ReadingFault(
+            kind: kind, line: place.0, column: place.1, message: kind == .limit ? message : "invalid YAML: \(message)")
     }
 }

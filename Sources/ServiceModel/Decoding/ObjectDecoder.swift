@@ -2,7 +2,7 @@
 package struct DecodedObject: Hashable, Sendable {
     /// Its identity, where kind and name could be read, whether or not the rest is valid.
     package let key: ObjectKey?
-    /// nil where it was refused, and where it is of a kind that is skipped.
+    /// nil where it was refused, where it is of a kind that is skipped, and where a `ServiceRegistry` is to judge it.
     package let object: KubernetesObject?
     /// A Service as it is written, for a `ServiceRegistry`, which judges it in its own way; nil where it could not be decoded.
     package let manifest: ServiceManifest?
@@ -102,7 +102,7 @@ package enum ObjectDecoder {
                 .read(metadataFindings: metadataFindings.all)
             // One without a name has no identity to be judged under later.
             if isDecoded, key != nil, !rules.judgesServices {
-                return DecodedObject(key: key, object: manifest.object, manifest: manifest, diagnostics: [], location: document.location)
+                return DecodedObject(key: key, object: nil, manifest: manifest, diagnostics: [], location: document.location)
             }
             let object = manifest.judgedAlone(findings: &findings)
             return DecodedObject(

@@ -1,4 +1,4 @@
-import Addressing
+package import Addressing
 
 /// The steps of an API server's create and update on both sides of allocation, which is not this target's.
 extension ServiceManifest {
@@ -52,6 +52,9 @@ extension ServiceManifest {
         }
         if healthCheckNodePort == 0 { healthCheckNodePort = given.healthCheckNodePort.map { Int32($0.rawValue) } ?? 0 }
     }
+
+    /// Takes an address that a load balancer's controller gave.
+    package mutating func takeIngress(_ address: IPAddress) { ingress.append(Ingress(ip: address.description, ipMode: "VIP")) }
 
     /// An `Invalid value` of a field, found by somebody else.
     package func invalid(_ path: String, _ value: String, _ detail: String) -> Finding {
