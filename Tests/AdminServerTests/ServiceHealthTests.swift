@@ -1,6 +1,7 @@
 import Addressing
 import AdminServer
 import ControlPlane
+import Glibc
 import NIOCore
 import NIOPosix
 import ServiceModel
@@ -15,12 +16,23 @@ struct ServiceHealthTests {
             location: SourceLocation(file: "web.yaml"))
     }
 
+    private static let nextPort = Atomic(Int.random(in: 0..<6000))
+
+    /// A server at a port that nobody had, below those that the kernel gives to connections of other tests.
+    private static func takePort() async throws -> (number: Int, server: any Channel) {
+        let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        for _ in 0..<100 {
+            let number = 3000 + nextPort.add(1, ordering: .relaxed).newValue % 6000
+            if let server = try? await bootstrap.bind(host: "0.0.0.0", port: number).get() { return (number, server) }
+        }
+        throw IOError(errnoCode: EADDRINUSE, reason: "no free port")
+    }
+
     /// A port that nobody has at this moment.
     private static func freePort() async throws -> Int {
-        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "0.0.0.0", port: 0).get()
-        let port = try #require(channel.localAddress?.port)
-        try await channel.close()
-        return port
+        let (number, server) = try await takePort()
+        try await server.close()
+        return number
     }
 
     /// What is answered to a request, until the server closes; nil where nobody listens.
@@ -108,8 +120,8 @@ struct ServiceHealthTests {
 
     @Test func aPortThatIsTakenIsReportedTriedAgainAndHarmsNoOther() async throws {
         let servers = ServiceHealthServers { true }
-        let other = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "0.0.0.0", port: 0).get()
-        let (taken, free) = (try #require(other.localAddress?.port), try await Self.freePort())
+        let (taken, other) = try await Self.takePort()
+        let free = try await Self.freePort()
         let ports = [Self.port(taken, endpoints: 1), Self.port(free, "api", endpoints: 1), Self.port(free, "copy", endpoints: 1)]
         let failures = await servers.serve(ports)
         #expect(failures.map(\.port.service.name) == ["web", "copy"])

@@ -1,4 +1,5 @@
 package import Addressing
+import CLiburing
 import CLinux
 import Glibc
 
