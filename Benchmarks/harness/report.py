@@ -26,7 +26,12 @@ COLUMNS = [
     ("kernel_memory_own_at_first_bytes_per_connection", "own, after 1 s", "{:,.0f}", 1),
     ("wakeups_per_second", "wake-ups/s", "{:.0f}", 1),
     ("change_p50_milliseconds", "p50 ms", "{:.1f}", 1),
+    ("change_p99_milliseconds", "p99 ms", "{:.1f}", 1),
     ("change_maximum_milliseconds", "max ms", "{:.1f}", 1),
+    ("load_seconds", "load s", "{:.1f}", 1),
+    ("memory_bytes", "RSS MB", "{:,.0f}", 1e-6),
+    ("quiet_p99_milliseconds", "others' p99 ms, quiet", "{:.2f}", 1),
+    ("during_p99_milliseconds", "others' p99 ms, during changes", "{:.2f}", 1),
     ("failed", "failed", "{:.0f}", 1),
     ("loss_share", "lost", "{:.3%}", 1),
     ("recovery_seconds", "last failure after s", "{:.1f}", 1),
@@ -62,6 +67,7 @@ HEADLINE = [
     ("udp 64 B", "cpu_microseconds_per_operation", "CPU us per UDP request"),
     ("failure", "failed", "failed when a backend dies"),
     ("change", "change_p50_milliseconds", "ms from file to endpoint"),
+    ("scale", "change_p99_milliseconds", "p99 ms of that beside 10,000 Services"),
 ]
 
 _FORMATS = {figure: (heading, form, scale) for figure, heading, form, scale in COLUMNS}

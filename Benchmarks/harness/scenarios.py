@@ -8,6 +8,7 @@ import time
 
 import machine
 from processes import Failure
+from scale import scale
 from steering import by_cpu
 from targets import BACKEND_PORTS, FRESH_PORT, RingwayEpoll, RingwayUring, Steering
 
@@ -396,7 +397,7 @@ def _loss_over_direct(turn):
 
 ALL = {
     function.__name__: function
-    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, udp, steering)
+    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, scale, udp, steering)
 }
 #: Played only when asked for: it measures the kernel, and no target.
 ON_REQUEST = ["steering"]

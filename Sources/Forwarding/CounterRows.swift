@@ -63,6 +63,10 @@ struct CounterRows {
     private let health: HealthTable
     private var groups: [ObjectIdentifier: Served] = [:]
     private var services: [ServicePortName: ServiceRow] = [:]
+    /// Service ports that no group names since the last `reclaim`: their rows, and what they were served with.
+    private(set) var departed: [(row: Int, settings: EndpointGroup.Settings)] = []
+    /// Rows that Service ports have got since, again or for the first time.
+    private(set) var arrived: [Int] = []
     /// Rows that no group names: they become free when they count no open connection.
     private var leaving: Set<Owner> = []
     private var free: [Int] = []
@@ -85,6 +89,7 @@ struct CounterRows {
     /// - Parameter beforeReuse: called when it is known which rows become free, and before another is given one of them: the last moment
     ///   to ask whose they are.
     mutating func reclaim(beforeReuse: (CounterRows) -> Void = { _ in }) {
+        (departed, arrived) = ([], [])
         let unused = leaving.filter { owner in
             guard let service = services[owner.service] else { return true }
             let row = owner.endpoint.map { service.endpoints[$0]?.number } ?? service.number
@@ -147,7 +152,10 @@ struct CounterRows {
         // Taken out while it is changed, or all of its endpoints would be copied.
         guard served.numbers.service != Column.overflowRow, var service = services.removeValue(forKey: group.service) else { return }
         service.uses -= 1
-        if service.uses == 0 { leaving.insert(Owner(service: group.service, endpoint: nil)) }
+        if service.uses == 0 {
+            leaving.insert(Owner(service: group.service, endpoint: nil))
+            departed.append((service.number, service.settings))
+        }
         for (endpoint, number) in zip(group.endpoints, served.numbers.endpoints) {
             guard number != Column.overflowRow else {
                 service.uncounted -= 1
@@ -165,6 +173,7 @@ struct CounterRows {
             return Numbers(
                 service: Column.overflowRow, endpoints: [Int](repeating: Column.overflowRow, count: group.endpoints.count))
         }
+        if service.uses == 0 { arrived.append(service.number) }
         service.uses += 1
         service.settings = group.settings
         leaving.remove(owner)

@@ -29,6 +29,8 @@ package final class DataPlane: Sendable {
         var sockets = ListenerSockets()
         /// Closed connections that were taken from the workers, and not yet written down.
         var closed: [ClosedConnection] = []
+        /// Rows whose connections are reset, or will be.
+        var doomed: Set<Int> = []
         var isDraining = false
     }
 
@@ -80,6 +82,7 @@ package final class DataPlane: Sendable {
         }
         // Counted before they are open: a worker that has one to accept on has the room for connections that is left beside it.
         let opened = open
+        spare(delta.arrived)
         state.withLock { $0.sockets.add(opened) }
         publishRoom()
         sharing.stop(delta.close)
@@ -99,6 +102,7 @@ package final class DataPlane: Sendable {
             _ = await Self.apply(open: [], replace: [], close: halfOpen, to: workers)
         }
         defer { publishRoom() }
+        reset(delta.departed)
         return state.withLock { state in
             state.sockets.remove(delta.close.compactMap { state.served[$0] } + opened.filter { failures[$0.frontend.key] != nil })
             for key in delta.close { state.served[key] = nil }
@@ -111,6 +115,26 @@ package final class DataPlane: Sendable {
             let gone = delta.touched.filter { snapshot.frontends[$0] == nil }
             return ListenerChanges(reports: state.reports(of: delta.touched), gone: Array(gone))
         }
+    }
+
+    /// Resets the connections of Service ports that are no more, where their settings say so.
+    private func reset(_ departed: [(row: Int, settings: EndpointGroup.Settings)]) {
+        let rows = departed.compactMap { row, settings in
+            settings.resetsAfterDeletion.map { (serviceRow: row, after: $0.clampedNanoseconds) }
+        }
+        guard !rows.isEmpty else { return }
+        state.withLock { $0.doomed.formUnion(rows.map(\.serviceRow)) }
+        for worker in workers { worker.post(.resetDeleted(rows)) }
+    }
+
+    /// Spares the connections in rows that have Services again, the same or others.
+    private func spare(_ arrived: [Int]) {
+        let spared = state.withLock { state -> [Int] in
+            guard !state.doomed.isEmpty else { return [] }
+            return arrived.filter { state.doomed.remove($0) != nil }
+        }
+        guard !spared.isEmpty else { return }
+        for worker in workers { worker.post(.spare(spared)) }
     }
 
     /// Says how many sockets are listened on: the limit of connections depends on it.
@@ -259,6 +283,9 @@ extension DataPlane.State {
         var close: [FrontendKey] = []
         var touched: Set<FrontendKey>
         var own = OwnAddresses()
+        /// Of Service ports that have gone, and that have come.
+        var departed: [(row: Int, settings: EndpointGroup.Settings)] = []
+        var arrived: [Int] = []
     }
 
     fileprivate mutating func delta(to snapshot: RoutingSnapshot, workers: [WorkerHandle], _ sharing: SharedListeners) -> Delta {
@@ -298,6 +325,7 @@ extension DataPlane.State {
         }
         // Last, so that what goes on keeps its rows.
         for group in former { rows.leave(group) }
+        (delta.departed, delta.arrived) = (rows.departed, rows.arrived)
         delta.own = sockets.beginRound(closing: delta.close)
         return delta
     }

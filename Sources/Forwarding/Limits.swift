@@ -67,6 +67,8 @@ package enum Limits {
     package static let timersMovedPerTickMax = 1024
     /// Submissions that must still fit before a sweep over all flows goes on in this tick.
     package static let sweepRoom = 16_384
+    /// Connections of deleted Services that are looked at in one tick: each costs a reset or two.
+    package static let deletionSweepPerTick: UInt32 = 512
     /// Connections taken from a closing listener's queue in one tick.
     package static let drainedPerTickMax = 64
 

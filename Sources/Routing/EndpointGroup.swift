@@ -54,6 +54,8 @@ package final class EndpointGroup: Sendable {
         package var refusesUnexpectedHeaders = false
         /// Failures in a row after which an endpoint gets no connections for a while; 0: never.
         package var ejectAfter: UInt8 = 5
+        /// How long its connections may go on once its Service port is no more; nil: for as long as they like.
+        package var resetsAfterDeletion: Duration?
         /// Of UDP only.
         package var datagrams = DatagramSettings()
 

@@ -34,6 +34,12 @@ extension EndpointGroup.Settings {
         timeouts = Timeouts(
             idle: service.settings.idleTimeout, halfClose: service.settings.halfCloseTimeout, keepalive: service.settings.keepalive,
             userTimeout: service.settings.userTimeout)
+        resetsAfterDeletion =
+            switch service.settings.onDelete {
+            case .keep, nil: nil
+            case .reset: .zero
+            case .drain(let time): time
+            }
         timeouts.connect = service.settings.connectTimeout
         timeouts.connectAttempt = service.settings.connectAttemptTimeout
     }

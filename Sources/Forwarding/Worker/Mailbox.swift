@@ -8,6 +8,10 @@ package enum WorkerCommand: Sendable {
     /// Serve these frontends in addition, put these groups in place of older ones, close these.
     case apply(
         open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], acknowledge: @Sendable (WorkerReply) -> Void)
+    /// Reset the connections that are counted in these rows, once so many nanoseconds have passed: their Services are no more.
+    case resetDeleted([(serviceRow: Int, after: UInt64)])
+    /// Leave the connections of these rows alone: they have Services again.
+    case spare([Int])
     /// Close every listener; go on with the connections.
     case stopAccepting
     /// Reset every connection.

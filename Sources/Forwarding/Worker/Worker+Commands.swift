@@ -15,6 +15,10 @@ extension Worker {
                 let reply = self.reply
                 self.reply = WorkerReply()
                 acknowledge(reply)
+            case .resetDeleted(let rows):
+                for (row, after) in rows { deletions.append(Deletion(serviceRow: UInt32(row), at: now &+ after)) }
+            case .spare(let rows):
+                deletions.removeAll { rows.contains(Int($0.serviceRow)) }
             case .stopAccepting:
                 for slot in 0..<UInt32(listeners.touched) where listeners[slot].isAcceptor { closeListener(slot) }
             case .resetAll:

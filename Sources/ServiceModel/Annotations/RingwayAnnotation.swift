@@ -37,6 +37,7 @@ package enum RingwayAnnotation {
         ServiceAnnotation("ringway.dev/max-connections", \.settings.connectionsMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/max-connections-per-source", \.settings.connectionsPerSourceMax, .integer(1...Int(Int32.max))),
         ServiceAnnotation("ringway.dev/eject-after", \.settings.ejectAfter, .integer(1...100, orOff: true)),
+        ServiceAnnotation("ringway.dev/on-delete", \.settings.onDelete, .deletionPolicy, of: .tcp),
         ServiceAnnotation(healthCheck, \.settings.healthCheck, .healthCheck),
         ServiceAnnotation("ringway.dev/health-check-interval", \.settings.healthCheckInterval, .duration(healthCheckTimes)),
         ServiceAnnotation("ringway.dev/health-check-timeout", \.settings.healthCheckTimeout, .duration(healthCheckTimes)),

@@ -56,6 +56,8 @@ package struct Service: Hashable, Sendable {
         package var connectionsPerSourceMax: Int?
         /// Failures in a row that eject an endpoint; 0 where it is switched off.
         package var ejectAfter: Int?
+        /// What becomes of connections when the Service is deleted.
+        package var onDelete: DeletionPolicy?
         package var healthCheck: HealthCheck?
         package var healthCheckInterval: Duration?
         package var healthCheckTimeout: Duration?
