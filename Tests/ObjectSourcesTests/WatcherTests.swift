@@ -185,6 +185,97 @@ struct WatcherTests {
         #expect(counter.count == 2)
     }
 
+    // MARK: Which paths
+
+    /// Everything that is told while `change` makes its changes and waits for what it wants.
+    private func gather(
+        _ roots: [String], _ timing: ManifestWatcher.Timing = Self.withoutPolls, while change: (Gathered) async throws -> Void
+    ) async throws -> Gathered {
+        let gathered = Gathered()
+        let watcher = ManifestWatcher(roots: roots, timing: timing) { _, paths in gathered.add(paths) }
+        defer { watcher.stop() }
+        try await Task.sleep(for: .milliseconds(100))
+        try await change(gathered)
+        return gathered
+    }
+
+    private static var withoutPolls: ManifestWatcher.Timing {
+        var timing = ManifestWatcher.Timing()
+        timing.poll = .seconds(600)
+        return timing
+    }
+
+    @Test func eventsNameTheFilesThatMayHaveChanged() async throws {
+        for name in ["a", "b", "c"] { try scratch.write("\(name).yaml", serviceYAML(name)) }
+        let single = try Scratch()
+        let file = try single.write("d.yaml", serviceYAML("d"))
+        let expected = [scratch.path("a.yaml"), scratch.path("new.yaml"), scratch.path("c.yaml"), file]
+        let gathered = try await gather([scratch.path, file]) { gathered in
+            try scratch.write("a.yaml", serviceYAML("a", port: 81))
+            try scratch.write("new.yaml", serviceYAML("new"))
+            try scratch.remove("c.yaml")
+            try single.replace("d.yaml", serviceYAML("d", port: 81))
+            #expect(try await gathered.reaches(expected))
+        }
+        #expect(gathered.paths == Set(expected) && !gathered.isEverything)
+    }
+
+    @Test func aSwappedDirectoryNamesItsRoot() async throws {
+        try mountConfigMap("1", service: "one")
+        try scratch.link("a.yaml", to: "..data/a.yaml")
+        _ = try await gather([scratch.path]) { gathered in
+            try mountConfigMap("2", service: "two")
+            #expect(try await gathered.reaches([scratch.path, scratch.path("a.yaml")]))
+        }
+    }
+
+    @Test func whatAManifestLinksToBesideItIsNoticed() async throws {
+        try scratch.write("data.txt", serviceYAML("one"))
+        try scratch.write("b.yaml", serviceYAML("two"))
+        try scratch.link("a.yaml", to: "data.txt")
+        let gathered = try await gather([scratch.path]) { gathered in
+            try scratch.write("data.txt", serviceYAML("one", port: 81))
+            #expect(try await gathered.reaches([scratch.path("a.yaml")]))
+        }
+        #expect(gathered.paths == [scratch.path("a.yaml")])
+    }
+
+    /// With a quiet time of minutes for what is not whole.
+    @Test func aFileThatIsBeingWrittenHoldsBackTheBurst() async throws {
+        for name in ["a", "b"] { try scratch.write("\(name).yaml", serviceYAML(name)) }
+        var timing = Self.withoutPolls
+        (timing.quiet, timing.burstMax) = (.seconds(600), .seconds(600))
+        _ = try await gather([scratch.path], timing) { gathered in
+            let handle = try FileHandle(forWritingTo: scratch.url("a.yaml"))
+            try handle.truncate(atOffset: 10)
+            try scratch.write("b.yaml", serviceYAML("b", port: 81))
+            try await Task.sleep(for: .milliseconds(300))
+            #expect(gathered.paths == [])
+            try handle.close()
+            #expect(try await gathered.reaches([scratch.path("a.yaml"), scratch.path("b.yaml")]))
+        }
+    }
+
+    /// Links lead where nothing is watched; rounds of one file at a time come to them all the same, one round after the other.
+    @Test func whatNoEventTellsIsFoundByComparing() async throws {
+        let elsewhere = try Scratch()
+        for index in 0..<5 {
+            try elsewhere.write("\(index)", serviceYAML("s\(index)"))
+            try scratch.link("\(index).yaml", to: elsewhere.path("\(index)"))
+        }
+        var timing = ManifestWatcher.Timing()
+        (timing.poll, timing.pollPerFile, timing.pollPause, timing.pollSlice) = (.milliseconds(20), .zero, .milliseconds(1), 1)
+        let gathered = try await gather([scratch.path], timing) { gathered in
+            for index in [3, 1] {
+                try elsewhere.write("\(index)", serviceYAML("s\(index)", port: 81))
+                #expect(try await gathered.reaches([scratch.path("\(index).yaml")]))
+            }
+            try elsewhere.remove("4")
+            #expect(try await gathered.reaches([scratch.path("4.yaml")]))
+        }
+        #expect(gathered.paths == Set([1, 3, 4].map { scratch.path("\($0).yaml") }) && !gathered.isEverything)
+    }
+
     @Test func aBurstIsFewSignals() async throws {
         let counter = Counter()
         let watcher = ManifestWatcher(roots: [scratch.path]) { _, _ in counter.increment() }
@@ -227,6 +318,26 @@ struct WatcherTests {
         let descriptors = openDescriptors()
         for _ in 0..<20 { _ = ManifestSource(roots: [scratch.path]) }
         #expect(openDescriptors() < descriptors + 20)
+    }
+
+    // Safety: the values are guarded by the lock.
+    private final class Gathered: @unchecked Sendable {
+        private let lock = NSLock()
+        private var all: Set<String> = []
+        private var hasEverything = false
+
+        func add(_ new: Set<String>?) {
+            lock.withLock { if let new { all.formUnion(new) } else { hasEverything = true } }
+        }
+
+        var paths: Set<String> { lock.withLock { all } }
+        var isEverything: Bool { lock.withLock { hasEverything } }
+
+        /// Whether all of these come within ten seconds.
+        func reaches(_ wanted: [String]) async throws -> Bool {
+            for _ in 0..<1000 where !paths.isSuperset(of: wanted) { try await Task.sleep(for: .milliseconds(10)) }
+            return paths.isSuperset(of: wanted)
+        }
     }
 
     // Safety: the value is guarded by the lock.

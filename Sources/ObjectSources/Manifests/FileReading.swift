@@ -54,7 +54,7 @@ struct FileReading: Sendable {
 extension LoadedFile {
     /// What a file holds that reads so. `judgesServices` is the decoder's.
     package init(_ text: ManifestText, path: String, root: String, strictness: Strictness, judgesServices: Bool = false) {
-        let objects = text.documents.lazy.flatMap { ObjectDecoder.decode($0, strictness: strictness, judgesServices: judgesServices) }
+        let objects = text.documents.flatMap { ObjectDecoder.decode($0, strictness: strictness, judgesServices: judgesServices) }
         // An empty file is more often one that is being written than one that means nothing.
         self.init(
             path: path, root: root, declarations: objects.map { Declaration($0) }, diagnostics: text.diagnostics,

@@ -16,16 +16,11 @@ struct WatchLoop {
         let name: String
     }
 
-    /// Events that came one soon after the other.
-    private struct Burst {
-        let since: ContinuousClock.Instant
-        let endAt: ContinuousClock.Instant
-        var quietAt: ContinuousClock.Instant
+    /// What an event means, or several together.
+    private struct Meaning {
         /// Changed, whatever the stamps say: two writes within one tick of the clock leave the same stamp.
         var paths: Set<String> = []
-        /// Names whose last event left no whole file behind.
-        var unfinished: Set<Name> = []
-        /// One of the events took a name away that counts.
+        /// One of them took a name away that counts.
         var hasRemoval = false
         /// The kernel dropped events.
         var isOverflow = false
@@ -33,6 +28,34 @@ struct WatchLoop {
         var concernsDirectories = false
         /// Something happened beside the manifests, to what they may be links to.
         var concernsLinks = false
+
+        mutating func add(_ other: Meaning) {
+            paths.formUnion(other.paths)
+            hasRemoval = hasRemoval || other.hasRemoval
+            isOverflow = isOverflow || other.isOverflow
+            concernsDirectories = concernsDirectories || other.concernsDirectories
+            concernsLinks = concernsLinks || other.concernsLinks
+        }
+    }
+
+    /// Events that came one soon after the other.
+    private struct Burst {
+        let since: ContinuousClock.Instant
+        let endAt: ContinuousClock.Instant
+        var quietAt: ContinuousClock.Instant
+        var meaning = Meaning()
+        /// Names whose last event left no whole file behind.
+        var unfinished: Set<Name> = []
+
+        init(at now: ContinuousClock.Instant, _ timing: ManifestWatcher.Timing) {
+            (since, endAt, quietAt) = (now, now + timing.burstMax, now)
+        }
+
+        mutating func add(_ new: Meaning, of name: Name, isWhole: Bool, at now: ContinuousClock.Instant, _ timing: ManifestWatcher.Timing) {
+            meaning.add(new)
+            if isWhole { unfinished.remove(name) } else { unfinished.insert(name) }
+            quietAt = now + (unfinished.isEmpty && !meaning.hasRemoval ? timing.quietWhenWhole : timing.quiet)
+        }
     }
 
     private let roots: [String]
@@ -64,7 +87,7 @@ struct WatchLoop {
             if ready.count > 1, ready[1] { takeEvents() }
             if let burst, clock.now >= min(burst.endAt, burst.quietAt) {
                 self.burst = nil
-                let paths = look(for: burst)
+                let paths = look(for: burst.meaning)
                 if paths?.isEmpty != true { changed(burst.since, paths) }
             }
             if burst == nil, clock.now >= pollAt {
@@ -90,54 +113,43 @@ struct WatchLoop {
     }
 
     private mutating func take(_ event: DirectoryWatch.Event) {
-        let now = clock.now
-        var burst = self.burst ?? Burst(since: now, endAt: now + timing.burstMax, quietAt: now)
-        if event.isOverflow {
-            burst.isOverflow = true
-        } else if let interest = interests[event.watch] {
-            guard note(event, interest, in: &burst) else { return }
-            let name = Name(watch: event.watch, name: event.name)
-            if event.isWhole { burst.unfinished.remove(name) } else { burst.unfinished.insert(name) }
-        } else {
-            return
-        }
-        burst.quietAt = now + (burst.unfinished.isEmpty && !burst.hasRemoval ? timing.quietWhenWhole : timing.quiet)
-        self.burst = burst
+        guard let meaning = meaning(of: event) else { return }
+        let (now, timing) = (clock.now, timing)
+        if burst == nil { burst = Burst(at: now, timing) }
+        // In place: thousands of events may come to one burst.
+        burst?.add(meaning, of: Name(watch: event.watch, name: event.name), isWhole: event.isWhole, at: now, timing)
     }
 
-    /// What an event means; false where that is nothing.
-    private func note(_ event: DirectoryWatch.Event, _ interest: Interest, in burst: inout Burst) -> Bool {
+    /// nil where it is none of our concern.
+    private func meaning(of event: DirectoryWatch.Event) -> Meaning? {
+        guard !event.isOverflow else { return Meaning(isOverflow: true) }
+        guard let interest = interests[event.watch] else { return nil }
         let ofRoots = interest.names[event.name] ?? []
-        var paths = ofRoots
-        if event.name.isEmpty || interest.isAbove {
-            burst.concernsDirectories = true
-            if event.name.isEmpty { paths += interest.roots }
+        var meaning = Meaning(paths: Set(ofRoots), concernsDirectories: interest.isAbove || !ofRoots.allSatisfy(stamps.isPlainFile))
+        if event.name.isEmpty {
+            meaning.concernsDirectories = true
+            meaning.paths.formUnion(interest.roots)
         } else if event.name.hasPrefix("..") {
             // How a mounted ConfigMap swaps its content.
-            burst.concernsDirectories = true
-            paths += interest.roots + interest.names.values.joined()
+            meaning.concernsDirectories = true
+            meaning.paths.formUnion(interest.roots + interest.names.values.joined())
         } else if ManifestLoader.isManifestName(event.name) {
-            paths += interest.roots.map { ManifestLoader.join($0, event.name) }
+            meaning.paths.formUnion(interest.roots.map { ManifestLoader.join($0, event.name) })
         }
-        if !ofRoots.allSatisfy(stamps.isPlainFile) { burst.concernsDirectories = true }
-        if paths.isEmpty, !burst.concernsDirectories {
-            guard stamps.hasLinks else { return false }
-            burst.concernsLinks = true
-        }
-        burst.paths.formUnion(paths)
-        if event.isRemoval, !paths.isEmpty { burst.hasRemoval = true }
-        return true
+        meaning.hasRemoval = event.isRemoval && !meaning.paths.isEmpty
+        meaning.concernsLinks = meaning.paths.isEmpty && stamps.hasLinks
+        return meaning.paths.isEmpty && !meaning.concernsDirectories && !meaning.concernsLinks ? nil : meaning
     }
 
-    /// Looks at what a burst has told of; gives what may have changed, nil for everything.
-    private mutating func look(for burst: Burst) -> Set<String>? {
-        if burst.concernsDirectories || burst.isOverflow {
+    /// Looks at what events have told of; gives what may have changed, nil for everything.
+    private mutating func look(for meaning: Meaning) -> Set<String>? {
+        if meaning.concernsDirectories || meaning.isOverflow {
             rewatch()
             let different = stamps.compareAll()
-            return burst.isOverflow ? nil : different.union(burst.paths)
+            return meaning.isOverflow ? nil : different.union(meaning.paths)
         }
-        for path in burst.paths { stamps.look(at: path) }
-        return burst.concernsLinks ? stamps.compareLinks().union(burst.paths) : burst.paths
+        for path in meaning.paths { stamps.look(at: path) }
+        return meaning.concernsLinks ? stamps.compareLinks().union(meaning.paths) : meaning.paths
     }
 
     // MARK: Comparing
