@@ -113,7 +113,8 @@ package final class DataPlane: Sendable {
             state.generation = snapshot.generation
             state.frontends = snapshot.frontends
             let gone = delta.touched.filter { snapshot.frontends[$0] == nil }
-            return ListenerChanges(reports: state.reports(of: delta.touched), gone: Array(gone))
+            let reports = ListenerReport.all(of: delta.touched, state.frontends, state.failures)
+            return ListenerChanges(reports: reports, gone: Array(gone))
         }
     }
 
@@ -208,7 +209,14 @@ package final class DataPlane: Sendable {
     package func endpointReports() -> [EndpointReport] { state.withLock { $0.rows.endpointReports() } }
 
     /// What became of each frontend of the snapshot that was applied last, sorted by key.
-    package var listenerReports: [ListenerReport] { state.withLock { $0.reports(of: $0.frontends.keys) } }
+    package var listenerReports: [ListenerReport] {
+        // Sorted when nobody waits for the lock.
+        let (frontends, failures) = state.withLock { ($0.frontends, $0.failures) }
+        return ListenerReport.all(of: frontends.keys, frontends, failures)
+    }
+
+    /// Whether one of them could not be opened.
+    package var hasFailedListeners: Bool { state.withLock { !$0.failures.isEmpty } }
 
     /// Why cluster IPs beyond the number of listeners of their own don't share one; nil while they do, or need not.
     package var sharingProblem: String? { sharing.problem }
@@ -235,24 +243,25 @@ package final class DataPlane: Sendable {
     /// Reads all counters; cheap, from any thread.
     package func statistics() -> DataPlaneStatistics {
         var statistics = overview()
-        state.withLock { state in
+        let (frontends, failures) = state.withLock { state in
             statistics.generation = state.generation
-            statistics.listeners = state.reports(of: state.frontends.keys).map { report in
-                var listener = DataPlaneStatistics.Listener()
-                listener.frontend = report.key.description
-                listener.service = report.service.description
-                listener.origin = state.frontends[report.key]?.origin.rawValue ?? ""
-                switch report.state {
-                case .listening: listener.state = "listening"
-                case .noEndpoints: listener.state = "no-endpoints"
-                case .noEndpointsHere: listener.state = "no-endpoints-here"
-                case .failed(let message):
-                    listener.state = "failed"
-                    listener.message = message
-                }
-                return listener
-            }
             statistics.services = state.rows.statistics()
+            return (state.frontends, state.failures)
+        }
+        statistics.listeners = ListenerReport.all(of: frontends.keys, frontends, failures).map { report in
+            var listener = DataPlaneStatistics.Listener()
+            listener.frontend = report.key.description
+            listener.service = report.service.description
+            listener.origin = frontends[report.key]?.origin.rawValue ?? ""
+            switch report.state {
+            case .listening: listener.state = "listening"
+            case .noEndpoints: listener.state = "no-endpoints"
+            case .noEndpointsHere: listener.state = "no-endpoints-here"
+            case .failed(let message):
+                listener.state = "failed"
+                listener.message = message
+            }
+            return listener
         }
         return statistics
     }
@@ -295,7 +304,7 @@ extension DataPlane.State {
         var delta = Delta(touched: touched(by: snapshot))
         var former: [EndpointGroup] = []
         // In order: which of them get a listener of their own must not be a matter of chance.
-        for key in delta.touched.sorted(by: Self.precedes) {
+        for key in delta.touched.sorted(by: { $0.precedes($1) }) {
             let (before, now) = (frontends[key], snapshot.frontends[key])
             let old = served[key]
             if let now, let before, old != nil, before.routes(as: now) { continue }
@@ -337,19 +346,23 @@ extension DataPlane.State {
         }
         return touched.union(failures.keys)
     }
+}
 
+extension ListenerReport {
     /// In the order of their keys.
-    fileprivate func reports(of keys: some Sequence<FrontendKey>) -> [ListenerReport] {
+    fileprivate static func all(
+        of keys: some Sequence<FrontendKey>, _ frontends: [FrontendKey: Frontend], _ failures: [FrontendKey: String]
+    ) -> [ListenerReport] {
         keys.compactMap { key in
             guard let frontend = frontends[key] else { return nil }
-            let listening: ListenerReport.State =
-                frontend.isSilent ? .noEndpointsHere : frontend.isOpen ? .listening : .noEndpoints
-            let state = failures[key].map(ListenerReport.State.failed) ?? listening
-            return ListenerReport(key: key, service: frontend.group.service, state: state)
-        }.sorted { Self.precedes($0.key, $1.key) }
+            let open: State = frontend.isSilent ? .noEndpointsHere : frontend.isOpen ? .listening : .noEndpoints
+            return ListenerReport(key: key, service: frontend.group.service, state: failures[key].map(State.failed) ?? open)
+        }.sorted { $0.key.precedes($1.key) }
     }
+}
 
-    private static func precedes(_ left: FrontendKey, _ right: FrontendKey) -> Bool {
-        (left.address, left.transport.rawValue) < (right.address, right.transport.rawValue)
+extension FrontendKey {
+    fileprivate func precedes(_ other: FrontendKey) -> Bool {
+        (address, transport.rawValue) < (other.address, other.transport.rawValue)
     }
 }

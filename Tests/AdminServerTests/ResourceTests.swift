@@ -17,7 +17,7 @@ struct ResourceTests {
 
     private static func update(_ inventory: inout Inventory, _ objects: [KubernetesObject]) {
         let keys = objects.map { ServiceKey(namespace: $0.metadata.namespace, name: $0.metadata.name) }
-        inventory.replaceAll(by: objects, changed: keys, removed: [], now: 1000)
+        inventory.update(ObjectChange(from: inventory.keys, to: objects), changed: keys, removed: [], now: 1000)
     }
 
     private static func told(_ events: [WatchEvent]) -> [String] {
@@ -81,20 +81,5 @@ struct ResourceTests {
         #expect(watchers.allSatisfy { $0 != nil } && store.watch() == nil)
         watchers.removeLast()?.continuation.finish()
         #expect(store.watch() != nil)
-    }
-}
-
-extension Inventory {
-    /// Takes the complete current set.
-    fileprivate mutating func replaceAll(by objects: [KubernetesObject], changed: [ServiceKey], removed: [ServiceKey], now: Int64) {
-        let keys = Set(objects.map(\.key))
-        let gone = ObjectKey.Kind.allCases.flatMap { kind in
-            (removed + known).map { ObjectKey(kind: kind, namespace: $0.namespace, name: $0.name) }
-        }
-        update(ObjectChange(changed: objects, removed: gone.filter { !keys.contains($0) }), changed: changed, removed: removed, now: now)
-    }
-
-    private var known: [ServiceKey] {
-        ResourceKind.allCases.flatMap { kind in rows(of: kind).map { ServiceKey(namespace: $0.namespace, name: $0.name) } }
     }
 }

@@ -9,7 +9,8 @@ struct InventoryTests {
         var inventory = Inventory()
         var compiler = SnapshotCompiler()
         _ = compiler.compile(objects)
-        inventory.replaceAll(by: objects, changed: compiler.servicesChanged, removed: compiler.servicesRemoved, now: now)
+        inventory.update(
+            ObjectChange(changed: objects), changed: compiler.servicesChanged, removed: compiler.servicesRemoved, now: now)
         return inventory
     }
 
@@ -86,7 +87,9 @@ struct InventoryTests {
         var inventory = Inventory()
         func update(_ objects: [KubernetesObject], now: Int64) -> [Int64?] {
             _ = compiler.compile(objects)
-            inventory.replaceAll(by: objects, changed: compiler.servicesChanged, removed: compiler.servicesRemoved, now: now)
+            inventory.update(
+                ObjectChange(from: inventory.keys, to: objects), changed: compiler.servicesChanged, removed: compiler.servicesRemoved,
+                now: now)
             return inventory.rows(of: .services).map(\.created)
         }
         var metadata = ObjectMetadata(name: "old")
@@ -216,20 +219,5 @@ struct InventoryTests {
     ])
     func kindsHaveTheirShortNames(name: String, kind: ResourceKind?) {
         #expect(ResourceKind(named: name) == kind)
-    }
-}
-
-extension Inventory {
-    /// Takes the complete current set.
-    fileprivate mutating func replaceAll(by objects: [KubernetesObject], changed: [ServiceKey], removed: [ServiceKey], now: Int64) {
-        let keys = Set(objects.map(\.key))
-        let gone = ObjectKey.Kind.allCases.flatMap { kind in
-            (removed + known).map { ObjectKey(kind: kind, namespace: $0.namespace, name: $0.name) }
-        }
-        update(ObjectChange(changed: objects, removed: gone.filter { !keys.contains($0) }), changed: changed, removed: removed, now: now)
-    }
-
-    private var known: [ServiceKey] {
-        ResourceKind.allCases.flatMap { kind in rows(of: kind).map { ServiceKey(namespace: $0.namespace, name: $0.name) } }
     }
 }

@@ -1,3 +1,5 @@
+import Routing
+
 /// Changes a text as somebody might who edits manifests: by lines, values, numbers and whole documents. Random bytes alone seldom get past
 /// the reader.
 struct LineMutation {
@@ -10,11 +12,11 @@ struct LineMutation {
     ]
     private static let numbers: [Int64] = [0, 1, 80, 30_000, 30_015, 30_016, 65_535, 65_536, 86_401, 2_147_483_648, -1]
 
-    private var random: SplitMix
+    private var random: RandomSource
     private let lengthMax: Int
 
     init(seed: UInt64, lengthMax: Int) {
-        random = SplitMix(state: seed)
+        random = RandomSource(seed: seed)
         self.lengthMax = lengthMax
     }
 
@@ -85,17 +87,4 @@ struct LineMutation {
 
     /// Behind the first colon with a space; the end of a line without one.
     private static func valueStart(in line: String) -> String.Index { line.firstRange(of: ": ")?.upperBound ?? line.endIndex }
-}
-
-/// The generator that seeds others; here it is good enough by itself.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
 }

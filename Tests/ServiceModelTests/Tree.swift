@@ -2,7 +2,7 @@
 
 /// A document written as a Swift literal. Every node gets a line of its own, counted in the order in which the tree is walked,
 /// so that a test can tell locations apart.
-indirect enum Tree: Decodable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+indirect enum Tree: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
     ExpressibleByFloatLiteral, ExpressibleByNilLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
     case string(String)
@@ -20,26 +20,6 @@ indirect enum Tree: Decodable, Sendable, ExpressibleByStringLiteral, Expressible
     init(nilLiteral: ()) { self = .null }
     init(arrayLiteral elements: Tree...) { self = .list(elements) }
     init(dictionaryLiteral elements: (String, Tree)...) { self = .map(elements) }
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .boolean(value)
-        } else if let value = try? container.decode(Int64.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode([Tree].self) {
-            self = .list(value)
-        } else {
-            let fields = try container.decode([String: Tree].self)
-            self = .map(fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
-        }
-    }
 
     var node: DocumentNode {
         var line = 0

@@ -88,14 +88,13 @@ struct Balancer {
     /// What was loaded last; its change until it is compiled.
     private var state = ServiceAdmission.Admitted()
     private var objectCount = 0
-    private var shorthands: [ObjectKey: SourceLocation] = [:]
-    /// Objects of files with the name of a shorthand.
-    private var objectsInTheWay: [ObjectKey: SourceLocation] = [:]
+    private var commandLine: CommandLineObjects
 
     init(options: Options) {
         self.options = options
         virtualAddresses = options.virtualAddresses
         admission = ServiceAdmission(allocations: options.allocations, loadBalancerClass: options.loadBalancerClass)
+        commandLine = CommandLineObjects(options.shorthands)
         node = options.node
         compiler = SnapshotCompiler(node: options.node.node, proxyName: options.proxyName)
         let status = status
@@ -211,28 +210,13 @@ struct Balancer {
 
     /// Takes what has changed in the sources; for the first time everything, shorthands among it.
     private mutating func load(from source: ManifestSource?, andShorthands isFirst: Bool = false) {
-        if isFirst { for shorthand in options.shorthands { shorthands[shorthand.object.key] = shorthand.object.location } }
         if let source {
             let now = Host.wallClockMicroseconds / 1_000_000
             state = admission.admit(source.loadChange(), at: now)
             awaitAdmission(after: now)
-            yieldToShorthands()
+            commandLine.prevail(over: &state)
         }
         if isFirst { state.change.changed += options.shorthands.map(\.object) }
-    }
-
-    /// What the command line names counts before what a file does.
-    private mutating func yieldToShorthands() {
-        guard !shorthands.isEmpty else { return }
-        for object in state.change.changed where shorthands[object.key] != nil { objectsInTheWay[object.key] = object.location }
-        for key in state.change.removed { objectsInTheWay[key] = nil }
-        state.change.changed.removeAll { shorthands[$0.key] != nil }
-        state.change.removed.removeAll { shorthands[$0] != nil }
-        state.diagnostics += objectsInTheWay.sorted { $0.key < $1.key }.map { key, location in
-            Diagnostic(
-                severity: .error, location: location, object: key,
-                message: "\(key) is also on the command line, \(shorthands[key].map { "\($0)" } ?? ""), which counts: rename one of them")
-        }
     }
 
     /// Nothing at all could be loaded, for want of readable sources or valid objects.
@@ -314,7 +298,7 @@ struct Balancer {
         let (changed, removed) = (compiler.servicesChanged, compiler.servicesRemoved)
         status.inventory.update {
             $0.update(change, changed: changed, removed: removed, now: Host.wallClockMicroseconds / 1_000_000)
-            objectCount = $0.count
+            objectCount = $0.keys.count
         }
         return compilation
     }
@@ -365,7 +349,7 @@ struct Balancer {
             let reports = await apply(snapshot, on: dataPlane)
             log(journal.applied(compilation, listeners: reports, rejectedObjects: state.rejectedObjects))
         }
-        prober?.probe(compilation.probes)
+        if compilation.probesChanged { prober?.probe(compilation.probes) }
         status.configured(objects: objectCount, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         return compilation.snapshot != nil
     }
@@ -388,7 +372,7 @@ struct Balancer {
         log(node.look())
         if node.node != before {
             _ = await reconcile(on: dataPlane)
-        } else if dataPlane.listenerReports.contains(where: \.isFailed) {
+        } else if dataPlane.hasFailedListeners {
             // Its address may have come.
             await retryListeners(on: dataPlane)
         }

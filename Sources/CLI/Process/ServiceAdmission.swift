@@ -30,8 +30,6 @@ struct ServiceAdmission {
     /// Addresses that Services were given without having asked for one.
     private(set) var givenAddresses: Set<IPAddress> = []
     private var givenByService: [ServiceKey: [IPAddress]] = [:]
-    /// The Services that are written, and whether they leave the address open.
-    private var asksForNone: [ServiceKey: Bool] = [:]
 
     init(allocations: Allocations, loadBalancerClass: String? = nil, strictness: Strictness = .ringway) {
         registry = ServiceRegistry(strictness: strictness, loadBalancerClass: loadBalancerClass)
@@ -60,10 +58,8 @@ struct ServiceAdmission {
     /// - Parameter now: seconds of a clock that goes on; what has gone is kept by it for a while.
     mutating func admit(_ manifests: ManifestChange, at now: Int64) -> Admitted {
         let removed = manifests.removed.filter { $0.kind == .service }.map { ServiceKey(namespace: $0.namespace, name: $0.name) }
-        for key in removed { asksForNone[key] = nil }
-        for written in manifests.services { asksForNone[written.metadata.serviceKey] = written.clusterIP.isEmpty }
         let isAnythingReleased = allocations.expire(at: now)
-        let isAnythingMissing = isExpecting && meetExpected(manifests, at: now)
+        let isAnythingMissing = isExpecting && meetExpected(manifests, removed: removed, at: now)
         let change = registry.update(
             manifests.services, removed: removed, retriesRefused: isAnythingReleased || isAnythingMissing, allocations: &allocations,
             at: now)
@@ -97,7 +93,9 @@ struct ServiceAdmission {
 
     private mutating func note(given key: ServiceKey) {
         for address in givenByService.removeValue(forKey: key) ?? [] { givenAddresses.remove(address) }
-        guard asksForNone[key] == true, let addresses = registry.services[key]?.service.clusterIPs, !addresses.isEmpty else { return }
+        guard registry.written[key]?.clusterIP.isEmpty == true, let addresses = registry.services[key]?.service.clusterIPs,
+            !addresses.isEmpty
+        else { return }
         givenByService[key] = addresses
         givenAddresses.formUnion(addresses)
     }
@@ -117,8 +115,8 @@ struct ServiceAdmission {
     /// read, or an object in it, nobody knows that of any.
     ///
     /// - Returns: whether that is known now, so that others may ask for what they had.
-    private mutating func meetExpected(_ manifests: ManifestChange, at now: Int64) -> Bool {
-        let keys = Set(asksForNone.keys)
+    private mutating func meetExpected(_ manifests: ManifestChange, removed: [ServiceKey], at now: Int64) -> Bool {
+        let keys = Set(registry.written.keys).subtracting(removed).union(manifests.services.map(\.metadata.serviceKey))
         allocations.expect(keys)
         guard manifests.rejectedObjects == 0, !manifests.diagnostics.contains(where: { $0.severity == .error }) else { return false }
         allocations.retain(only: keys, at: now)

@@ -11,6 +11,8 @@ package struct Compilation: Sendable {
     package let totals: SnapshotTotals
     /// How the endpoints are to be asked whether they are well; those that are not in it are not asked.
     package let probes: [EndpointKey: [Probe]]
+    /// Whether the last objects have made them other ones.
+    package let probesChanged: Bool
     /// Where load balancers ask whether this node has endpoints, and what they are to hear; by port.
     package let healthCheckPorts: [HealthCheckPort]
     /// Everything the objects ask for that is not done, in the order of the source. All that hold now, not only new ones.

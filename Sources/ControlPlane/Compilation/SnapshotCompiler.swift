@@ -27,6 +27,7 @@ package struct SnapshotCompiler: Sendable {
     private var healthCheckPortsByService: [ServiceKey: HealthCheckPort] = [:]
     private var notices: [Diagnostic] = []
     private var probes: [EndpointKey: [Probe]] = [:]
+    private var probesChanged = false
     private var healthCheckPorts: [HealthCheckPort] = []
 
     /// What this node is as far as it was told, and with what the objects say of it.
@@ -64,6 +65,7 @@ package struct SnapshotCompiler: Sendable {
         node = given.filled(from: tracker.zones)
         if node != nodeBefore { change.changed = tracker.keys.sorted() }
         (servicesChanged, servicesRemoved) = (change.changed, change.removed)
+        probesChanged = false
         guard !change.isEmpty else { return compilation(of: nil) }
 
         var touched = replacePlans(change)
@@ -105,7 +107,7 @@ package struct SnapshotCompiler: Sendable {
 
     /// What is not routing: notices, probes, ports for load balancers.
     private mutating func takeAsides(of keys: Set<ServiceKey>) {
-        var (probesChanged, portsChanged) = (false, false)
+        var portsChanged = false
         for key in keys {
             let service = services[key]
             let notices = service?.notices ?? []
@@ -151,6 +153,7 @@ package struct SnapshotCompiler: Sendable {
     private func compilation(of changes: SnapshotChanges?) -> Compilation {
         Compilation(
             snapshot: changes == nil ? nil : snapshot, changes: changes ?? SnapshotChanges(), totals: totals, probes: probes,
+            probesChanged: probesChanged,
             healthCheckPorts: healthCheckPorts, notices: notices)
     }
 

@@ -1,5 +1,5 @@
 internal import Addressing
-internal import ServiceModel
+package import ServiceModel
 
 /// The objects in force, as whoever asks what there is sees them. A value: whoever has one may take the time to read it.
 package struct Inventory: Sendable {
@@ -12,8 +12,8 @@ package struct Inventory: Sendable {
 
     package init() {}
 
-    /// Objects in force.
-    package var count: Int { byKey.count }
+    /// Of the objects in force.
+    package var keys: some Collection<ObjectKey> { byKey.keys }
 
     /// Takes the objects that are new in force, or other than they were, and the keys of those that have gone; and the Services that
     /// this touches.

@@ -14,7 +14,7 @@ package enum ServiceVerdict: Hashable, Sendable {
 package struct ServiceRegistry {
     package private(set) var services: [ServiceKey: ServiceManifest] = [:]
     /// As they were written, those refused too: what batches compare with.
-    var written: [ServiceKey: ServiceManifest] = [:]
+    package internal(set) var written: [ServiceKey: ServiceManifest] = [:]
     /// Those whose last version was refused.
     package internal(set) var refused: Set<ServiceKey> = []
     /// What is to be said of their last versions; most have nothing here.

@@ -9,4 +9,10 @@ package struct ObjectChange: Sendable {
         self.changed = changed
         self.removed = removed
     }
+
+    /// From the objects of these keys to a complete set, in which each key stands once.
+    package init(from known: some Sequence<ObjectKey>, to objects: [KubernetesObject]) {
+        let keys = Set(objects.map(\.key))
+        self.init(changed: objects, removed: known.filter { !keys.contains($0) })
+    }
 }

@@ -69,22 +69,21 @@ struct ServiceTracker {
     mutating func objectsReplaced(by objects: [KubernetesObject], here: LocalNode = LocalNode()) -> Change {
         var seen: [ObjectKey: SourceLocation] = [:]
         var found: [Diagnostic] = []
-        var change = ObjectChange()
+        var unique: [KubernetesObject] = []
         for object in objects {
-            if let first = seen.updateValue(object.location, forKey: object.key) {
-                seen[object.key] = first
-                found.append(
-                    Diagnostic(
-                        severity: .error, location: object.location, object: object.key,
-                        message: "\(object.key) is also at \(first); the first one counts: remove or rename one of them"))
-            } else {
-                change.changed.append(object)
+            guard let first = seen[object.key] else {
+                seen[object.key] = object.location
+                unique.append(object)
+                continue
             }
+            found.append(
+                Diagnostic(
+                    severity: .error, location: object.location, object: object.key,
+                    message: "\(object.key) is also at \(first); the first one counts: remove or rename one of them"))
         }
-        change.removed = known.filter { seen[$0] == nil }
         let duplicatesChanged = found != duplicates
         duplicates = found
-        var result = objectsChanged(change, here: here)
+        var result = objectsChanged(ObjectChange(from: known, to: unique), here: here)
         result.noticesChanged = result.noticesChanged || duplicatesChanged
         return result
     }
@@ -93,52 +92,55 @@ struct ServiceTracker {
         services.values.map(\.key) + endpoints.values.map(\.key) + Array(sliceOwners.keys) + pods.keys + Array(nodes.keys)
     }
 
+    /// What the objects of a change have to do with.
+    private struct Touched {
+        var services: Set<ServiceKey> = []
+        /// Services that are no more.
+        var gone: Set<ServiceKey> = []
+        var probedNamespaces: Set<String> = []
+    }
+
     /// Takes what has changed. Objects that are as they were change nothing.
     mutating func objectsChanged(_ change: ObjectChange, here: LocalNode = LocalNode()) -> Change {
         let orphansBefore = orphans
-        var touched: Set<ServiceKey> = []
+        var touched = Touched()
         for key in change.removed { remove(key, &touched) }
         for object in change.changed { take(object, &touched) }
         if zonesAreOld || here != self.here {
             let before = zones
             zones = NodeZones(nodes.values.sorted { $0.key < $1.key }, here: here)
             (zonesAreOld, self.here) = (false, here)
-            if zones != before { touched.formUnion(services.filter { $0.value.goesByZones }.keys) }
+            if zones != before { touched.services.formUnion(services.filter { $0.value.goesByZones }.keys) }
         }
 
         var result = Change()
-        for key in touched {
-            if services[key] != nil { result.changed.append(key) } else if goneServices.contains(key) { result.removed.append(key) }
+        for key in touched.services {
+            if services[key] != nil { result.changed.append(key) } else if touched.gone.contains(key) { result.removed.append(key) }
             for slice in (slices[key] ?? [:]).values { orphans[slice.key] = services[key] == nil ? Self.orphan(slice, key) : nil }
         }
-        goneServices = []
-        swap(&result.probedNamespaces, &probedNamespaces)
+        result.probedNamespaces = touched.probedNamespaces
         result.changed.sort()
         result.removed.sort()
         result.noticesChanged = orphans != orphansBefore
         return result
     }
 
-    /// Services that this change has taken away.
-    private var goneServices: Set<ServiceKey> = []
-    private var probedNamespaces: Set<String> = []
-
-    private mutating func remove(_ key: ObjectKey, _ touched: inout Set<ServiceKey>) {
+    private mutating func remove(_ key: ObjectKey, _ touched: inout Touched) {
         let owner = ServiceKey(namespace: key.namespace, name: key.name)
         switch key.kind {
         case .service:
             guard let old = services.removeValue(forKey: owner) else { return }
             selectors.remove(old, owner)
-            goneServices.insert(owner)
-            touched.insert(owner)
+            touched.gone.insert(owner)
+            touched.services.insert(owner)
         case .endpoints:
-            if endpoints.removeValue(forKey: owner) != nil { touched.insert(owner) }
+            if endpoints.removeValue(forKey: owner) != nil { touched.services.insert(owner) }
         case .endpointSlice:
             guard let owner = sliceOwners.removeValue(forKey: key) else { return }
             slices[owner]?[key] = nil
             if slices[owner]?.isEmpty == true { slices[owner] = nil }
             orphans[key] = nil
-            touched.insert(owner)
+            touched.services.insert(owner)
         case .pod:
             guard let old = pods.remove(key) else { return }
             podChanged(old, &touched)
@@ -147,7 +149,7 @@ struct ServiceTracker {
         }
     }
 
-    private mutating func take(_ object: KubernetesObject, _ touched: inout Set<ServiceKey>) {
+    private mutating func take(_ object: KubernetesObject, _ touched: inout Touched) {
         let key = object.key
         switch object.body {
         case .service:
@@ -156,13 +158,13 @@ struct ServiceTracker {
             guard old != object else { return }
             if let old { selectors.remove(old, owner) }
             selectors.insert(object, owner)
-            goneServices.remove(owner)
-            touched.insert(owner)
+            touched.gone.remove(owner)
+            touched.services.insert(owner)
         case .endpoints:
             // Endpoints of no Service are common in a real cluster (leader election once used them): no notice.
             guard Endpoints.isMirrored(object.metadata) else { return remove(key, &touched) }
             let owner = object.metadata.serviceKey
-            if endpoints.updateValue(object, forKey: owner) != object { touched.insert(owner) }
+            if endpoints.updateValue(object, forKey: owner) != object { touched.services.insert(owner) }
         case .endpointSlice(let slice):
             // The controllers label the slices of headless Services; the Kubernetes proxy does not watch them.
             guard let name = slice.serviceName, object.metadata.labels["service.kubernetes.io/headless"] == nil else {
@@ -171,7 +173,7 @@ struct ServiceTracker {
             let owner = ServiceKey(namespace: key.namespace, name: name)
             if let old = sliceOwners[key], old != owner { remove(key, &touched) }
             sliceOwners[key] = owner
-            if slices[owner, default: [:]].updateValue(object, forKey: key) != object { touched.insert(owner) }
+            if slices[owner, default: [:]].updateValue(object, forKey: key) != object { touched.services.insert(owner) }
         case .pod:
             let old = pods.insert(object)
             guard old != object else { return }
@@ -182,11 +184,11 @@ struct ServiceTracker {
         }
     }
 
-    private mutating func podChanged(_ object: KubernetesObject, _ touched: inout Set<ServiceKey>) {
-        touched.formUnion(selectors.services(selecting: object))
+    private mutating func podChanged(_ object: KubernetesObject, _ touched: inout Touched) {
+        touched.services.formUnion(selectors.services(selecting: object))
         // A Pod without may stand in the way of another's at the same address.
         if case .pod(let pod) = object.body, !pod.probes.isEmpty || pods.areProbed(at: pod.addresses) {
-            probedNamespaces.formUnion([object.metadata.namespace])
+            touched.probedNamespaces.insert(object.metadata.namespace)
         }
     }
 

@@ -77,7 +77,6 @@ extension ServiceManifest {
     package var needsNodePort: Bool { isType(.nodePort) || isType(.loadBalancer) }
     package var needsHealthCheckNodePort: Bool { isType(.loadBalancer) && externalTrafficPolicy == TrafficPolicy.local.rawValue }
     package var isExternallyAccessible: Bool { needsNodePort || (isType(.clusterIP) && !externalIPs.isEmpty) }
-    package var hasSelector: Bool { selector.map { !$0.isEmpty } ?? false }
 
     /// Fills in what `v1` defaults: the part of an object's life that needs no cluster and no older version.
     package mutating func fillDefaults() {

@@ -131,6 +131,8 @@ final class ChildProcess: Sendable {
 
         var environment = ProcessInfo.processInfo.environment
         environment["PATH", default: "/usr/bin:/bin"] += ":/usr/sbin:/sbin"
+        // Where this runs as a service it is not for what is tested.
+        environment["STATE_DIRECTORY"] = nil
         var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
         var variables = unsafe environment.map { unsafe strdup("\($0.key)=\($0.value)") } + [nil]
         defer { unsafe (arguments + variables).forEach { unsafe free($0) } }

@@ -58,8 +58,6 @@ final class RunningRingway {
         if !options.contains("--host-network") { command += ["--host-network", "off"] }
         // Ports that are free at this moment are not those of the usual range.
         if !options.contains("--node-port-range") { command += ["--node-port-range", "1-65535"] }
-        // Whatever the environment says.
-        if !options.contains("--state-directory") { command += ["--state-directory", "none"] }
         if !options.contains("--workers") { command += ["--workers", "2"] }
         process = try ChildProcess(command + options + sources, input: input, in: directory)
         try waitUntil("ringway serves", within: .seconds(30)) {
