@@ -9,7 +9,16 @@ struct PacketFlowScenarios {
         let nodeName: String
         let nodeIPs: [String]
         let clusterCIDR: String
+        let localhostNodePorts: Bool
+        let nodePortAddresses: [String]?
         let ipv6: Bool
+
+        /// Whether node ports are served on loopback is an option of its own there.
+        var nodePorts: [String] {
+            let all = localhostNodePorts ? nil : nodeIPs.map { $0 + ($0.contains(":") ? "/128" : "/32") }
+            let ranges = (nodePortAddresses ?? all ?? []).filter { localhostNodePorts || !$0.hasPrefix("127.") }
+            return ranges.isEmpty ? [] : ["--nodeport-addresses", ranges.joined(separator: ",")]
+        }
     }
 
     struct VectorFlow: Decodable {
@@ -121,16 +130,14 @@ extension EndToEndTests {
                 clients: unique(scenarios.flatMap(\.flows).map(\.sourceIP)),
                 endpoints: Dictionary(grouping: endpoints) { "\($0.address) \($0.port)" }.values.map { $0[0] })
             for scenario in scenarios {
-                // Node ports are served on loopback, too.
-                let flows = scenario.flows.filter { $0.verdict != "NOT-HANDLED" }
-                guard !flows.isEmpty else { continue }
                 let file = try hosts.directory.write(String(decoding: scenario.manifest, as: UTF8.self), to: "scenario.json")
                 let cidr = scenario.options.ipv6 ? "fd00:172:30::/64" : "172.30.0.0/16"
                 var options = ["--node-name", scenario.options.nodeName, "--service-cidr", cidr, "--node-port-range", "3000-31000"]
                 if scenario.options.clusterCIDR != "none" { options += ["--cluster-cidr", scenario.options.clusterCIDR] }
+                options += scenario.options.nodePorts
                 if !scenario.options.ipv6 { options += ["--host-network", "auto"] }
                 try withRingway(engine, [file], options: options, prefix: hosts.node.enter, directory: hosts.directory) { _ in
-                    try hosts.expect(flows.map { try $0.flow(of: scenario.test) })
+                    try hosts.expect(scenario.flows.map { try $0.flow(of: scenario.test) })
                 }
             }
         }
