@@ -20,8 +20,6 @@ struct Listener: BitwiseCopyable {
     var phase = Phase.free
     /// A UDP socket: it has sessions, and its one operation is a watch.
     var isDatagrams = false
-    /// What it accepts is for guests: whose it is, the address says that a client asked for.
-    var isShared = false
     /// Its socket is a shared one.
     var isGuest = false
     /// When a guest that was closed is forgotten.
@@ -87,6 +85,9 @@ struct ListenerTable: ~Copyable {
         return served
     }
 
+    /// Whether an open listener is one frontend's own; a socket that guests share is nobody's.
+    func hasFrontend(_ slot: UInt32) -> Bool { frontends[Int(slot)] != nil }
+
     /// nil when the table is full.
     mutating func insert(_ served: ServedFrontend, socket: SocketID, turn: Turn) -> UInt32? {
         guard let slot = take() else { return nil }
@@ -115,13 +116,12 @@ struct ListenerTable: ~Copyable {
 
     // MARK: Guests
 
-    /// The socket at an address that guests share.
+    /// The socket at an address that guests share: whose a connection is, the address says that its client asked for.
     func shared(at home: SocketAddress) -> UInt32? { shared[home] }
 
     mutating func insertShared(at home: SocketAddress, socket: SocketID) -> UInt32? {
         guard let slot = take() else { return nil }
         rows[Int(slot)].socket = socket
-        rows[Int(slot)].isShared = true
         shared[home] = slot
         return slot
     }
@@ -169,8 +169,7 @@ struct ListenerTable: ~Copyable {
 
     mutating func beginDrain(_ slot: UInt32) {
         rows[Int(slot)].phase = .draining
-        if let key = frontends[Int(slot)]?.frontend.key { slots[key] = nil }
-        if rows[Int(slot)].isShared { shared = shared.filter { $0.value != slot } }
+        if let key = frontends[Int(slot)]?.frontend.key { slots[key] = nil } else { shared = shared.filter { $0.value != slot } }
         draining.append(slot)
     }
 

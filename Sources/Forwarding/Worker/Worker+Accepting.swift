@@ -111,7 +111,8 @@ extension Worker {
 
     mutating func beginFlow(_ socket: SocketID, listener accepting: UInt32) {
         var listener = accepting
-        if listeners[accepting].isShared {
+        // A shared socket has no frontend.
+        if !listeners.hasFrontend(accepting) {
             guard let guest = welcome(socket, host: accepting) else { return }
             listener = guest
         }
@@ -138,7 +139,7 @@ extension Worker {
         flows[slot].timeouts = listeners[listener].timeouts
         flows[slot].connectDeadline = now &+ listeners[listener].connectNanoseconds
         flows[slot].isInspected = served.refusesHeaders
-        flows[slot].isShortCircuit = isShortCircuit
+        if isShortCircuit { flows[slot].isShortCircuit = true }
         if logsConnections { beginNotes(slot, served) }
         if served.usesProxyProtocol { beginKnown(slot) } else { beginConnect(slot, otherwise: .noEndpoint) }
         settle(slot)

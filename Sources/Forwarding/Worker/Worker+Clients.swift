@@ -34,9 +34,9 @@ extension Worker {
     }
 
     /// What a flow chooses its endpoints by.
-    func served(_ slot: UInt32) -> ServedFrontend {
-        let served = listeners.frontend(of: flows[slot].listener)
-        return flows[slot].isShortCircuit ? served.shortCircuit ?? served : served
+    func served(_ flow: TCPFlow) -> ServedFrontend {
+        let served = listeners.frontend(of: flow.listener)
+        return flow.isShortCircuit ? served.shortCircuit ?? served : served
     }
 
     /// What a session's datagrams go by.

@@ -17,6 +17,7 @@ extension Worker {
                 acknowledge(reply)
             case .resetDeleted(let rows):
                 for (row, after) in rows { deletions.append(Deletion(serviceRow: UInt32(row), at: now &+ after)) }
+                nextChoreAt = now
             case .spare(let rows):
                 deletions.removeAll { rows.contains(Int($0.serviceRow)) }
             case .stopAccepting:
@@ -120,7 +121,11 @@ extension Worker {
     /// Begins to close a listener: what is in its queue is still served, what comes now is not.
     mutating func closeListener(_ slot: UInt32) {
         defer { counters.set(UInt64(listeners.openCount), row: Column.workerRow, column: Column.listeners) }
-        if listeners[slot].isGuest { return listeners.beginLeaving(slot, until: now &+ Limits.guestLeaveNanoseconds) }
+        if listeners[slot].isGuest {
+            listeners.beginLeaving(slot, until: now &+ Limits.guestLeaveNanoseconds)
+            nextChoreAt = min(nextChoreAt, now &+ Limits.guestLeaveNanoseconds)
+            return
+        }
         // Datagrams in its queue are dropped with the socket, and their senders told by ICMP with the next.
         if !listeners[slot].isDatagrams { driver.stopArrivals(listeners[slot].socket) }
         cancelAccept(slot)
@@ -131,7 +136,7 @@ extension Worker {
     /// Forgets guests whose time is over.
     mutating func forgetGuests() {
         for _ in 0..<Limits.departuresPerTickMax {
-            guard let time = listeners.nextDeparture, now >= time || stopDeadline != nil else { return }
+            guard let time = listeners.nextDeparture, now >= time else { return }
             listeners.depart()
         }
     }

@@ -9,7 +9,7 @@ extension Worker {
     mutating func beginConnect(_ slot: UInt32, otherwise reason: CloseReason) {
         let flow = flows[slot]
         precondition(flow.holdsListener, "a flow chooses an endpoint without its listener")
-        let served = served(slot)
+        let served = served(flow)
         let group = served.frontend.group
         if flow.header != served.proxyProtocol, now < flow.connectDeadline, !prepareHeader(slot, served.proxyProtocol) {
             guard flows[slot].phase != .closing else { return }

@@ -15,14 +15,16 @@ struct Deletion: BitwiseCopyable {
 
 // Deleted Services: their connections are reset a few at a time, so that those of others wait for nobody.
 extension Worker {
-    /// How long the next look may wait.
-    func deletionWaitNanoseconds() -> UInt64 {
-        guard let next = deletions.lazy.map(\.at).min() else { return .max }
-        return next > now ? next - now : 0
+    /// What a tick seldom has to do: called when `nextChoreAt` has come.
+    @inline(never)
+    mutating func doChores() {
+        forgetGuests()
+        resetDeleted()
+        nextChoreAt = min(listeners.nextDeparture ?? .max, deletions.lazy.map(\.at).min() ?? .max)
     }
 
-    /// Goes on with the deletions that are due.
-    mutating func resetDeleted() {
+    /// Goes on with the first deletion that is due.
+    private mutating func resetDeleted() {
         guard let index = deletions.firstIndex(where: { now >= $0.at }) else { return }
         let end = min(deletions[index].cursor &+ Limits.deletionSweepPerTick, flows.touchedSlots)
         var slot = deletions[index].cursor

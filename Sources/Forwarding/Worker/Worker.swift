@@ -85,6 +85,8 @@ package struct Worker: ~Copyable {
     /// The next slot of a sweep that resets every flow; nil when there is none.
     var resetSweep: UInt32?
     var deletions: [Deletion] = []
+    /// When a guest is to be forgotten, or a deletion goes on: rarely at all, so that a tick looks at one time for both.
+    var nextChoreAt = UInt64.max
     /// When the worker stops at the latest, once told to; it stops before that when its last flow is closed.
     var stopDeadline: UInt64?
     package internal(set) var isStopped = false
@@ -154,11 +156,10 @@ package struct Worker: ~Copyable {
         if !answers.isEmpty { acknowledgeAnswers() }
         if isWoken { drainMailbox() }
         if let slot = resetSweep { resetFlows(from: slot) }
-        if !deletions.isEmpty { resetDeleted() }
         if hasServedDatagrams { lookAfterSessions() }
         fireTimers()
         resumeStarved()
-        if listeners.nextDeparture != nil { forgetGuests() }
+        if now >= nextChoreAt { doChores() }
         if !listeners.draining.isEmpty { drainListeners() }
         settleAccepting()
         publishCounters()
@@ -182,8 +183,7 @@ package struct Worker: ~Copyable {
         }
         // What these wait for comes without an event of their own: look again soon.
         if !starved.isEmpty || listeners.hasOpenDraining { wait = min(wait, 1_000_000) }
-        if let time = listeners.nextDeparture { wait = min(wait, time > now ? time - now : 0) }
-        if !deletions.isEmpty { wait = min(wait, deletionWaitNanoseconds()) }
+        if nextChoreAt != .max { wait = min(wait, nextChoreAt > now ? nextChoreAt - now : 0) }
         if !handshakes.isEmpty { wait = min(wait, Limits.handshakeACKNanoseconds) }
         if !answers.isEmpty { wait = min(wait, answersTurnAt > now ? answersTurnAt - now : 0) }
         return wait
