@@ -159,6 +159,11 @@ import Testing
         #expect(found.count == 1 && found[0].contains("cannot unmarshal number into"), "\(found)")
     }
 
+    /// To an API server null is an empty text, and so it stands in what is written down.
+    @Test func anAnnotationOfNullIsAnEmptyOne() {
+        #expect(Self.errors("health-check", nil) == Self.errors("health-check", "") && Self.errors("health-check", nil).count == 1)
+    }
+
     @Test(arguments: [("off", 0), ("1", 1), (" 100", 100)])
     func ejectionIsANumberOfFailuresOrOff(_ text: String, _ failures: Int) {
         let node = service(["ports": [["port": 80]]], annotations: ["ringway.dev/eject-after": .string(text)])

@@ -77,14 +77,14 @@ struct ServiceAnnotation: Sendable {
 
     /// The annotation's place under `metadata.annotations`; nil where it is missing or no text (and then the strict pass said so).
     static func field(_ name: String, in annotations: Field) -> Field? {
-        guard let node = annotations.node?[name], node.string != nil else { return nil }
+        guard let node = annotations.node?[name], node.textInMap != nil else { return nil }
         return Field(path: .key(annotations.path, name), node: node, parentLocation: node.location)
     }
 
     /// The Service's ports are read already.
     func read(from annotations: Field, into service: inout Service, findings: inout Findings) {
-        guard let field = Self.field(name, in: annotations), let text = field.string else { return }
-        read(text, field, &service, &findings)
+        guard let field = Self.field(name, in: annotations) else { return }
+        read(field.string ?? "", field, &service, &findings)
         if let transport, !service.ports.isEmpty, !service.ports.contains(where: { $0.transport == transport }) {
             findings.warn(field, "has no effect, as the Service has no \(transport.rawValue) port")
         }

@@ -85,13 +85,7 @@ struct MetadataReading {
 
     static func strings(of map: Field) -> [String: String] {
         var result: [String: String] = [:]
-        for entry in map.entries {
-            if let value = entry.value.string {
-                result[entry.key] = value
-            } else if entry.value.isNull {
-                result[entry.key] = ""
-            }
-        }
+        for entry in map.entries { result[entry.key] = entry.value.textInMap }
         return result
     }
 }

@@ -75,6 +75,9 @@ package struct DocumentNode: Hashable, Sendable {
         if case .scalar(let scalar) = content, scalar.kind == .string { scalar.text } else { nil }
     }
 
+    /// The text as a value in a map of strings, where null is an empty one, as it is to Go; nil where it is neither.
+    var textInMap: String? { isNull ? "" : string }
+
     /// The word Go's JSON decoder uses for the value it met.
     package var jsonTypeName: String {
         switch content {
