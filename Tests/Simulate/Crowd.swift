@@ -11,6 +11,8 @@ final class Crowd {
     enum Scene: String, CaseIterable {
         /// A Service is deleted, which cuts none of its connections; later all of them end at one moment.
         case deletion
+        /// A Service is deleted that has its connections reset.
+        case deletionWithReset
         /// All connections are reset by us.
         case reset
         /// The worker is told to stop, as by SIGTERM.
@@ -25,7 +27,7 @@ final class Crowd {
         /// As many as the fault tests ask for.
         var connections: Int {
             switch self {
-            case .deletion, .reset: 50_000
+            case .deletion, .deletionWithReset, .reset: 50_000
             case .stop, .idleness, .clockJumps: 10_000
             case .greed: 65_000
             }
@@ -140,6 +142,7 @@ final class Crowd {
     private func play() {
         switch scene {
         case .deletion: playDeletion()
+        case .deletionWithReset: playDeletionWithReset()
         case .reset: playReset()
         case .stop: playStop()
         case .idleness: playIdleness()
@@ -171,6 +174,22 @@ final class Crowd {
         let ticks = run(stretch: 50 + 8 * count / Engine.Limits.completionsMax) { worker.connectionsActive == Self.speakers }
         check(ticks > count / Engine.Limits.completionsMax, "all of them ended in \(ticks) ticks")
         check(worker.closed(.clientReset) == count, "\(worker.closed(.clientReset)) connections ended as they should")
+    }
+
+    private func playDeletionWithReset() {
+        gather()
+        worker.close(Self.frontend)
+        worker.post(.resetDeleted([(serviceRow: worker.serviceRows[0], after: UInt64(0))]))
+        var most = 0
+        var active = worker.connectionsActive
+        let ticks = run(stretch: 50 + 8 * count / Engine.Limits.completionsMax) {
+            most = max(most, active - worker.connectionsActive)
+            active = worker.connectionsActive
+            return active == Self.speakers
+        }
+        check(most <= Engine.Limits.completionsMax, "\(most) connections ended in one tick")
+        check(ticks >= count / Int(Forwarding.Limits.deletionSweepPerTick), "all of them ended in \(ticks) ticks")
+        check(worker.closed(.drain) == count, "\(worker.closed(.drain)) connections were reset")
     }
 
     private func playReset() {

@@ -29,7 +29,7 @@ struct SimulationTests {
     /// `Scripts/simulate --crowds` has the full numbers, which take optimised code.
     @Test(arguments: Crowd.Scene.allCases)
     func aCrowdIsServedInBoundedSteps(_ scene: Crowd.Scene) {
-        #expect(Crowd.play(scene, connections: scene == .reset ? 9000 : 1500) == [])
+        #expect(Crowd.play(scene, connections: [.reset, .deletionWithReset].contains(scene) ? 9000 : 1500) == [])
     }
 
     private static func play(_ seed: UInt64, _ size: Scenario.Size) {
