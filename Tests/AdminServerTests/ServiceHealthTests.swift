@@ -94,6 +94,30 @@ struct ServiceHealthTests {
         #expect(try await Self.ask(number) == nil)
     }
 
+    @Test func itIsAnsweredAtTheAddressesOfNodePortsAlone() async throws {
+        let servers = ServiceHealthServers { true }
+        let number = try await Self.freePort()
+        let ports = [Self.port(number, endpoints: 1)]
+        func answered() async throws -> [String] {
+            var hosts: [String] = []
+            for host in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] where try await Self.ask(number, at: host) != nil { hosts.append(host) }
+            return hosts
+        }
+        let addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map { IPAddress($0)! }
+        #expect(await servers.serve(ports, at: Array(addresses[..<2])).isEmpty)
+        #expect(try await answered() == ["127.0.0.2", "127.0.0.3"])
+        // The node loses an address and is given another one.
+        #expect(await servers.serve(ports, at: Array(addresses[1...])).isEmpty)
+        #expect(try await answered() == ["127.0.0.3", "127.0.0.4"])
+        // An address that is no more: the others go on.
+        #expect(await servers.serve(ports, at: [IPAddress("192.0.2.1")!, addresses[0]]).count == 1)
+        #expect(await servers.serve(ports, at: [addresses[0]]).isEmpty)
+        #expect(try await answered() == ["127.0.0.2"])
+        #expect(await servers.serve(ports, at: []).isEmpty)
+        #expect(try await answered() == [])
+        await servers.stop()
+    }
+
     @Test func aConnectionThatIsLeftSaysNothingOfAServiceThatIsGone() async throws {
         let servers = ServiceHealthServers { true }
         let number = try await Self.freePort()

@@ -1,4 +1,4 @@
-internal import Addressing
+package import Addressing
 package import ControlPlane
 internal import NIOCore
 internal import NIOHTTP1
@@ -11,8 +11,8 @@ internal import Glibc
 internal import Musl
 #endif
 
-/// Tells whoever balances between nodes whether this one has endpoints of a Service: HTTP on the Service's `healthCheckNodePort`, at every
-/// address of the node, as the Kubernetes proxy answers there.
+/// Tells whoever balances between nodes whether this one has endpoints of a Service: HTTP on the Service's `healthCheckNodePort`, at the
+/// addresses of node ports, as the Kubernetes proxy answers there.
 ///
 /// On the admin servers' thread. A port that is taken is reported, and harms no other.
 package final class ServiceHealthServers: Sendable {
@@ -24,25 +24,26 @@ package final class ServiceHealthServers: Sendable {
 
     /// Listens on these ports and no others, and answers what they say from now on. Calls must not overlap.
     ///
+    /// - Parameter addresses: of this node; the two wildcards are all that it has of a family.
     /// - Returns: the ports that can't be listened on, each with the reason; they are tried again by the next call.
-    package func serve(_ ports: [HealthCheckPort]) async -> [(port: HealthCheckPort, reason: String)] {
+    package func serve(
+        _ ports: [HealthCheckPort], at addresses: [IPAddress] = [.anyIPv4, .anyIPv6]
+    ) async -> [(port: HealthCheckPort, reason: String)] {
         var left = servers.withLock { $0 }
         var next: [PortNumber: Server] = [:]
         var failures: [(port: HealthCheckPort, reason: String)] = []
         for port in ports {
             if let other = next[port.port] {
                 failures.append((port, "it is that of Service \(other.service.service)"))
-            } else if let server = left.removeValue(forKey: port.port) {
-                server.service = port
-                next[port.port] = server
-            } else {
-                let server = Server(port, isHealthy)
-                do {
-                    try await server.listen()
-                    next[port.port] = server
-                } catch {
-                    failures.append((port, Self.words(for: error)))
-                }
+                continue
+            }
+            let server = left.removeValue(forKey: port.port) ?? Server(port, isHealthy)
+            server.service = port
+            next[port.port] = server
+            do {
+                try await server.listen(at: addresses)
+            } catch {
+                failures.append((port, Self.words(for: error)))
             }
         }
         servers.withLock { $0 = next }
@@ -68,7 +69,7 @@ private final class Server: Sendable {
     private let state: Mutex<HealthCheckPort>
     private let isClosed = Atomic<Bool>(false)
     private let connections = Atomic<Int>(0)
-    private let channels = Mutex<[any Channel]>([])
+    private let channels = Mutex<[IPAddress: any Channel]>([:])
     private let isHealthy: @Sendable () -> Bool
 
     var service: HealthCheckPort {
@@ -86,21 +87,24 @@ private final class Server: Sendable {
         isClosed.load(ordering: .relaxed) ? nil : ServiceHealth(service, isHealthy: isHealthy())
     }
 
-    /// On every address of both families; a host without IPv6 has those of one.
-    func listen() async throws {
-        let port = Int(service.port.rawValue)
-        do {
-            try await open("0.0.0.0", port)
+    /// Listens at these addresses and no others; what is open there stays. A host without IPv6 has no wildcard of it.
+    func listen(at addresses: [IPAddress]) async throws {
+        for address in Set(channels.withLock { $0.keys }).subtracting(addresses) { await close(at: address) }
+        for address in addresses where channels.withLock({ $0[address] == nil }) {
             do {
-                try await open("::", port)
-            } catch let error as IOError where error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL {}
-        } catch {
-            await close()
-            throw error
+                try await open(address)
+            } catch let error as IOError
+                where address == .anyIPv6 && (error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL)
+            {}
         }
     }
 
-    private func open(_ host: String, _ port: Int) async throws {
+    private func close(at address: IPAddress) async {
+        let channel = channels.withLock { $0.removeValue(forKey: address) }
+        try? await channel?.close()
+    }
+
+    private func open(_ address: IPAddress) async throws {
         var bootstrap = ServerBootstrap(group: AdminClient.eventLoops)
             .serverChannelOption(ChannelOptions.backlog, value: 64)
             .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
@@ -119,21 +123,16 @@ private final class Server: Sendable {
                     try channel.pipeline.syncOperations.addHandler(Handler { [self] in answer })
                 }
             }
-        if host == "::" {
+        if address.family == .ipv6 {
             bootstrap = bootstrap.serverChannelOption(ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
         }
-        let channel = try await bootstrap.bind(host: host, port: port).get()
-        channels.withLock { $0.append(channel) }
+        let channel = try await bootstrap.bind(host: address.description, port: Int(service.port.rawValue)).get()
+        channels.withLock { $0[address] = channel }
     }
 
     func close() async {
         isClosed.store(true, ordering: .relaxed)
-        for channel in channels.withLock({ exchange(&$0, with: []) }) { try? await channel.close() }
-    }
-
-    private func exchange<Value>(_ value: inout Value, with new: Value) -> Value {
-        defer { value = new }
-        return value
+        for address in channels.withLock({ Array($0.keys) }) { await close(at: address) }
     }
 }
 

@@ -1,3 +1,4 @@
+internal import Addressing
 internal import AdminServer
 internal import ControlPlane
 internal import Forwarding
@@ -276,6 +277,11 @@ struct Balancer {
             logger.info("limits", metadata: ["connectionsMax": "\(limits.connections)", "reason": "\(limits.text)"])
             log(journal.listenersReported(reports))
         }
+        if options.stateDirectory == nil, !admission.givenAddresses.isEmpty {
+            logger.info(
+                "what Services are given may be other after a restart: --state-directory DIR keeps it",
+                metadata: ["addressesGiven": "\(admission.givenAddresses.count)"])
+        }
         let totals = compilation.totals
         logger.info(
             "started",
@@ -330,7 +336,7 @@ struct Balancer {
     /// Answers load balancers at these ports, and says at which it can't; those are tried again.
     private mutating func answerHealthChecks(at ports: [HealthCheckPort]) async -> [Diagnostic] {
         healthCheckPorts = ports
-        let failures = await serviceHealth.serve(ports)
+        let failures = await serviceHealth.serve(ports, at: node.node.nodePortAddresses ?? [.anyIPv4, .anyIPv6])
         if !failures.isEmpty { retryLater() }
         return failures.map { port, reason in
             Diagnostic(
