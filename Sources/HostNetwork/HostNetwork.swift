@@ -7,6 +7,8 @@ package enum HostNetworkFailure: Error, Equatable, CustomStringConvertible {
     /// What was to be done, and the kernel's errno.
     case kernel(String, Int32)
     case conflict(IPRange, RangeConflict)
+    /// Neither root nor CAP_NET_ADMIN; what of 127.0.0.0/8 the host has anyway needs neither.
+    case withoutCapability(IPRange)
     /// The host, or its loopback interface, has been told to do without IPv6.
     case withoutIPv6(IPRange)
     /// A program that is not there (nil), or what it said.
@@ -18,15 +20,24 @@ package enum HostNetworkFailure: Error, Equatable, CustomStringConvertible {
         case .kernel(let what, let error): "can't \(what): errno \(error)"
         case .conflict(let range, let conflict):
             "\(range) overlaps \(conflict): choose another --service-cidr, or remove that"
+        case .withoutCapability(let range):
+            "can't make \(range) local: that takes the capability CAP_NET_ADMIN"
+                + (range.address.family == .ipv4 ? "; ranges in 127.0.0.0/8 need none, such as --service-cidr 127.96.0.0/12" : "")
         case .withoutIPv6(let range): "can't make \(range) local: IPv6 is off (net.ipv6.conf.lo.disable_ipv6)"
         case .program(let name, nil): "there is no \(name): install nftables"
         case .program(let name, let message?): "\(name): \(message)"
         }
     }
 
-    /// What the kernel answers to a route of IPv6 where that is switched off; a missing capability is EPERM.
-    fileprivate var isOfIPv6Switch: Bool {
-        if case .kernel(_, EACCES) = self { true } else if case .kernel(_, EAFNOSUPPORT) = self { true } else { false }
+    /// The same, told of the range that was to be made local.
+    fileprivate func told(of range: IPRange) -> HostNetworkFailure {
+        switch self {
+        // What the kernel answers to a route of IPv6 where that is switched off.
+        case .kernel(_, EACCES) where range.address.family == .ipv6, .kernel(_, EAFNOSUPPORT) where range.address.family == .ipv6:
+            .withoutIPv6(range)
+        case .kernel(_, EPERM): .withoutCapability(range)
+        default: self
+        }
     }
 }
 
@@ -81,7 +92,7 @@ package final class HostNetwork: Sendable {
                             let change = HostRoute.change(range, isAdded: true, loopback: loopback)
                             try socket.ask(change, doing: "make \(range) local")
                             state.claimed.append(range)
-                        } catch { failures.append(error.isOfIPv6Switch && range.address.family == .ipv6 ? .withoutIPv6(range) : error) }
+                        } catch { failures.append(error.told(of: range)) }
                     }
                 }
                 if !state.claimed.isEmpty { try VIPGuard.put(state.claimed) }

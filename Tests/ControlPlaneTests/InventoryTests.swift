@@ -125,9 +125,9 @@ struct InventoryTests {
                   name: web
                   namespace: default
                 spec:
-                  clusterIP: "10.96.12.7"
+                  clusterIP: 10.96.12.7
                   clusterIPs:
-                  - "10.96.12.7"
+                  - 10.96.12.7
                   externalTrafficPolicy: Local
                   internalTrafficPolicy: Cluster
                   ports:
@@ -159,6 +159,7 @@ struct InventoryTests {
             Objects.slice("sliced-1", of: "sliced", [Objects.ready("10.0.1.4"), Objects.unready("10.0.1.9"), Objects.ready("10.0.1.1")]),
             Objects.slice("sliced-2", of: "sliced", [Objects.ready("10.0.1.2"), Objects.ready("10.0.1.3"), Objects.ready("10.0.1.1")]),
             Objects.service("none") { $0.ports = [Objects.servicePort(80)] },
+            Objects.echo("two-ports", "127.0.0.1:81", ["10.0.6.1:80", "10.0.6.1:443", "10.0.6.2:80"]),
             Objects.service("classic") { $0.ports = [Objects.servicePort(80)] },
             Objects.endpoints("classic", [Self.subset(["10.0.2.1"], [443])]),
             Objects.endpoints("alone", [Self.subset(["10.0.3.1"], [])]),
@@ -180,6 +181,7 @@ struct InventoryTests {
                 ["none", "<none>", "5s"],
                 ["selecting", "10.0.5.1:80", "5s"],
                 ["sliced", "10.0.1.1:8080,10.0.1.2:8080,10.0.1.3:8080 + 1 more...", "5s"],
+                ["two-ports", "10.0.6.1:80,10.0.6.2:80,10.0.6.1:443", "5s"],
             ])
     }
 

@@ -215,7 +215,8 @@ struct TidyTests {
     // MARK: Documents and samples
 
     @Test(arguments: [
-        "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates",
+        "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", "Config/examples/README.md", "Config/examples/backends", ".ci/run",
+        "Scripts/test", "Scripts/quickstart", "Scripts/gates",
         "Scripts/bench", "Scripts/fuzz", "Scripts/simulate", "Scripts/mutants", "Scripts/sanitize",
     ])
     func whatADocumentNamesIsThere(path: String) throws {
@@ -233,8 +234,18 @@ struct TidyTests {
     @Test func theREADMENamesItsTwoCommandsAndEverySample() throws {
         let readme = try #require(Repository.file("README.md"))
         #expect(readme.text.contains("Scripts/quickstart") && readme.text.contains("Scripts/test"))
-        #expect(Rules.unnamedConfig(Repository.files, readme: readme) == [])
-        #expect(Rules.unnamedConfig([File(path: "Config/new.yaml", text: "")], readme: readme).count == 1)
+        let tutorial = try #require(Repository.file("Config/examples/README.md"))
+        #expect(Rules.unnamedConfig(Repository.files, readme: readme, tutorial: tutorial) == [])
+        #expect(Rules.unnamedConfig([File(path: "Config/new.yaml", text: "")], readme: readme, tutorial: tutorial).count == 1)
+        #expect(Rules.unnamedConfig([File(path: "Config/dns.yaml", text: "")], readme: readme, tutorial: tutorial).count == 1)
+    }
+
+    @Test func theTutorialShowsItsFilesAsTheyAre() throws {
+        let tutorial = try #require(Repository.file("Config/examples/README.md"))
+        #expect(Rules.unheldBlocks(tutorial, samples: Repository.files.filter { $0.path.hasPrefix("Config/examples/") }) == [])
+        let page = File(path: "p.md", text: "```yaml\na: 1\n```\n```yaml\na: 2\n```\n")
+        let samples = [File(path: "a.yaml", text: "# Why\na: 1\n")]
+        #expect(Rules.unheldBlocks(page, samples: samples) == ["p.md: no file is\na: 2"])
     }
 
     @Test func optionsInTheREADMEExist() throws {
@@ -258,9 +269,16 @@ struct TidyTests {
         }
     }
 
-    @Test(arguments: Repository.files.map(\.path).filter { $0.hasPrefix("Config/") })
+    @Test(arguments: Repository.files.map(\.path).filter { $0.hasPrefix("Config/") && $0.hasSuffix(".yaml") })
     func everySampleLoads(path: String) throws {
         let outcome = try Command.run([Command.ringway, "check", Repository.root.appendingPathComponent(path).path])
+        #expect(outcome.status == 0, "\(outcome.output)")
+    }
+
+    /// Together they have the Pods and the addresses that single ones wait for, and none stands in another's way.
+    @Test(arguments: ["Config/examples", "Config/quickstart.yaml"]) func theSamplesGoTogether(path: String) throws {
+        let pool = ["--service-cidr", "127.96.0.0/12", "--load-balancer-pool", "127.112.0.10-127.112.0.19"]
+        let outcome = try Command.run([Command.ringway, "check"] + pool + [Repository.root.appendingPathComponent(path).path])
         #expect(outcome.status == 0 && outcome.output.hasPrefix("ok: "), "\(outcome.output)")
         #expect(!outcome.output.contains("warning"), "\(outcome.output)")
     }
@@ -287,7 +305,9 @@ struct TidyTests {
     }
 
     @Test func theScriptsAreValidBash() throws {
-        let scripts = Repository.files.map(\.path).filter { $0.hasPrefix("Scripts/") || $0 == ".ci/run" }
+        let scripts = Repository.files.map(\.path).filter {
+            $0.hasPrefix("Scripts/") || [".ci/run", "Config/examples/backends"].contains($0)
+        }
         #expect(scripts.count > 3)
         for script in scripts {
             let outcome = try Command.run(["bash", "-n", Repository.root.appendingPathComponent(script).path])

@@ -17,8 +17,10 @@ struct EndpointLists {
             for port in slice.ports.compactMap(\.port) { endpoints.formUnion(ready.map { SocketAddress($0, port) }) }
         }
 
+        /// Port by port, as kubectl lists them: whoever reads the first three learns of three Pods, not of one Pod's ports.
         var text: String {
-            firstThree(addresses.sorted().map(\.description) + endpoints.sorted().map(\.description), none: "<none>")
+            let ordered = endpoints.sorted { ($0.port, $0.address) < ($1.port, $1.address) }
+            return firstThree(addresses.sorted().map(\.description) + ordered.map(\.description), none: "<none>")
         }
     }
 

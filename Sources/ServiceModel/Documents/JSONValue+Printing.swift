@@ -41,9 +41,13 @@ extension JSONValue {
     /// Plain where nobody could take it for anything but this text; else in quotes, whose escapes are JSON's.
     private static func yamlScalar(_ text: String) -> String {
         func isLetter(_ byte: UInt8) -> Bool { (0x61...0x7a).contains(byte | 0x20) }
+        func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
+        // No number of any YAML has three dots.
+        let isAddress = text.utf8.count { $0 == 0x2e } == 3 && text.utf8.allSatisfy { isDigit($0) || "./".utf8.contains($0) }
+        let isWord =
+            text.utf8.first.map(isLetter) == true && text.utf8.allSatisfy { isLetter($0) || isDigit($0) || "-_./".utf8.contains($0) }
         let isPlain =
-            text.utf8.first.map(isLetter) == true
-            && text.utf8.allSatisfy { isLetter($0) || (0x30...0x39).contains($0) || "-_./".utf8.contains($0) }
+            (isWord || isAddress && text.utf8.first.map(isDigit) == true)
             && PlainScalar.kind(of: text) == .string
         return isPlain ? text : jsonQuoted(text)
     }
