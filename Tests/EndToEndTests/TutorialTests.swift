@@ -25,7 +25,7 @@ extension EndToEndTests {
                         if difference == nil, command.printed.isEmpty, status != 0 { difference = "ended with status \(status)" }
                         return difference == nil
                     }
-                    // A change takes a moment to be there: whoever looks for it may have to look again.
+                    // A change takes a moment to be served, and is shown then: whoever looks for it may have to look again.
                     let isLook = command.text.hasPrefix("ringway get ")
                     if try isLook ? wait(within: .seconds(10), play) : play() { continue }
                     Issue.record("Config/examples/README.md:\(command.line): $ \(command.text)\n\(difference ?? "")")

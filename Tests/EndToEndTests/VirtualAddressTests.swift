@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Testing
 
@@ -50,6 +51,26 @@ extension EndToEndTests {
             ringway.process.signal(SIGTERM)
             #expect(try ringway.process.wait() == .code(0))
             #expect(try hosts.network("show", "-o", "json") == Self.nothing)
+        }
+
+        /// A script that waits for a Service to be shown may use it then: here an nft that takes a second is what it has to wait for.
+        @Test func aServiceIsShownOnceItIsServed() throws {
+            let hosts = try VirtualAddressHosts()
+            try hosts.front.set("ip address del 10.99.0.1/24 dev eth0")
+            let services = hosts.directory.path("services")
+            try FileManager.default.createDirectory(atPath: services, withIntermediateDirectories: false)
+            let slow = try hosts.directory.write("#!/bin/sh\nsleep 1\nexec \(hosts.directory.path("nft")) \"$@\"\n", to: "slow")
+            try #require(unsafe chmod(slow, 0o755) == 0)
+            // It is looked for in the system's own folders alone.
+            let replaced = "nft=$(command -v nft) && cp \"$nft\" \(hosts.directory.path("nft")) && mount --bind \(slow) \"$nft\""
+            let ringway = try hosts.run(
+                "epoll", services, prefix: ["unshare", "--mount", "sh", "-c", "\(replaced) && exec \"$@\"", "sh"])
+            defer { ringway.process.end() }
+            try FileManager.default.moveItem(atPath: try hosts.writeService(), toPath: "\(services)/web.yaml")
+            try waitUntil("the Service is shown") {
+                try ChildProcess.run([RunningRingway.binary, "get", "--admin-socket", ringway.adminSocket, "svc", "web-0"]).isSuccess
+            }
+            #expect(try curl(80, at: "10.96.0.10", prefix: hosts.front.enter) == "web")
         }
 
         @Test func whatACrashLeavesIsAdoptedOrCleanedUp() throws {

@@ -251,9 +251,10 @@ struct Balancer {
 
     /// The first snapshot, and the greeting.
     private mutating func begin(on dataPlane: DataPlane, admin: AdminServers, watching: String?) async {
-        let compilation = compile()
+        let (compilation, news) = compile()
         var reports = ListenerChanges()
         if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
+        show(news)
         prober?.probe(compilation.probes)
         status.configured(objects: objectCount, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         status.phase = .serving
@@ -294,19 +295,29 @@ struct Balancer {
             ])
     }
 
-    /// Compiles what is in force from now on, and shows it to whoever asks what there is.
-    private mutating func compile() -> Compilation {
+    /// What a compilation has for those who ask what there is.
+    private struct News {
+        var change: ObjectChange
+        var changed: [ServiceKey]
+        var removed: [ServiceKey]
+    }
+
+    /// Compiles what is in force from now on; its news are to be shown once it is served.
+    private mutating func compile() -> (Compilation, News) {
         let change = state.change
         state.change = ObjectChange()
         log(node.found(change))
         compiler.nodeChanged(to: node.node)
         let compilation = compiler.compile(change)
-        let (changed, removed) = (compiler.servicesChanged, compiler.servicesRemoved)
+        return (compilation, News(change: change, changed: compiler.servicesChanged, removed: compiler.servicesRemoved))
+    }
+
+    /// Shows what is served now to whoever asks: a script that waits for a Service to be there may use it then.
+    private mutating func show(_ news: News) {
         status.inventory.update {
-            $0.update(change, changed: changed, removed: removed, now: Host.wallClockMicroseconds / 1_000_000)
+            $0.update(news.change, changed: news.changed, removed: news.removed, now: Host.wallClockMicroseconds / 1_000_000)
             objectCount = $0.keys.count
         }
-        return compilation
     }
 
     /// Makes the workers serve the snapshot, and sees to it that listeners which fail are tried again.
@@ -348,13 +359,14 @@ struct Balancer {
 
     /// - Returns: whether the workers had to be told anything.
     private mutating func reconcile(on dataPlane: DataPlane) async -> Bool {
-        let compilation = compile()
+        let (compilation, news) = compile()
         let unanswered = await answerHealthChecks(at: compilation.healthCheckPorts)
         log(journal.found(state.diagnostics + compilation.notices + unanswered))
         if let snapshot = compilation.snapshot {
             let reports = await apply(snapshot, on: dataPlane)
             log(journal.applied(compilation, listeners: reports, rejectedObjects: state.rejectedObjects))
         }
+        show(news)
         if compilation.probesChanged { prober?.probe(compilation.probes) }
         status.configured(objects: objectCount, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
         return compilation.snapshot != nil
