@@ -5,12 +5,12 @@ import statistics
 #: Figures in which less is better; in all others more is.
 LESS_IS_BETTER = (
     "cpu_", "machine_cpu_", "latency_", "failed", "errors", "memory_", "kernel_memory_", "change_", "wakeups_", "system_calls_", "allocations_",
-    "recovery_", "beside_bulk_", "busiest_", "accepts_in_vain_", "loss_")
+    "recovery_", "beside_bulk_", "busiest_", "accepts_in_vain_", "loss_", "load_", "quiet_", "during_")
 
 #: Figures that a sample already has.
 _AS_THEY_ARE = (
     "latency_", "memory_", "kernel_memory_", "change_", "wakeups_", "recovery_", "beside_bulk_", "stream_", "client_cpu_share",
-    "send_lag_", "busiest_", "accepts_in_vain_", "loss_", "megabytes_per_cpu_second")
+    "send_lag_", "busiest_", "accepts_in_vain_", "loss_", "megabytes_per_cpu_second", "load_", "quiet_", "during_")
 
 
 def is_less_better(figure):

@@ -21,7 +21,7 @@ package final class DataPlane: Sendable {
     fileprivate struct State {
         var generation: UInt64 = 0
         /// Of the snapshot that was applied last; those without endpoints and those that failed among them.
-        var frontends: [FrontendKey: Frontend] = [:]
+        var frontends = PersistentDictionary<FrontendKey, Frontend>()
         var served: [FrontendKey: ServedFrontend] = [:]
         /// Why frontends could not be opened.
         var failures: [FrontendKey: String] = [:]
@@ -351,7 +351,7 @@ extension DataPlane.State {
 extension ListenerReport {
     /// In the order of their keys.
     fileprivate static func all(
-        of keys: some Sequence<FrontendKey>, _ frontends: [FrontendKey: Frontend], _ failures: [FrontendKey: String]
+        of keys: some Sequence<FrontendKey>, _ frontends: PersistentDictionary<FrontendKey, Frontend>, _ failures: [FrontendKey: String]
     ) -> [ListenerReport] {
         keys.compactMap { key in
             guard let frontend = frontends[key] else { return nil }

@@ -46,12 +46,12 @@ package struct FrontendKey: Hashable, Sendable, CustomStringConvertible {
 package struct RoutingSnapshot: Sendable {
     /// Rises by one with each published change; acknowledged by every worker.
     package let generation: UInt64
-    package let frontends: [FrontendKey: Frontend]
+    package let frontends: PersistentDictionary<FrontendKey, Frontend>
     /// The frontends that are new, other or gone since the generation before, so that whoever has that one looks at no others; nil where
     /// any may be.
     package let touched: Set<FrontendKey>?
 
-    package init(generation: UInt64, frontends: [FrontendKey: Frontend], touched: Set<FrontendKey>? = nil) {
+    package init(generation: UInt64, frontends: PersistentDictionary<FrontendKey, Frontend>, touched: Set<FrontendKey>? = nil) {
         self.generation = generation
         self.frontends = frontends
         self.touched = touched

@@ -6,7 +6,7 @@ package import ServiceModel
 ///
 /// Pure: no I/O, no clock, the same objects in any order give the same routing. It remembers the last result, so that a change of
 /// one Service builds new groups for that Service only and all other groups are the same objects as before. A change costs what it
-/// touches, but for two things: a snapshot's table is copied, and where frontends come or go all endpoints are looked at for them.
+/// touches, but that all endpoints are looked at where frontends come or go.
 ///
 ///     objects ─► ServiceTracker ─► ServicePlan per changed Service ─► claims (who gets which frontend)
 ///                                                                 └─► groups (endpoints less our own frontends) ─► snapshot
@@ -170,7 +170,7 @@ extension ServicePlan {
     var frontendKeys: Set<FrontendKey> { Set(ports.lazy.flatMap(\.listens).map(\.key)) }
 }
 
-extension [FrontendKey: Frontend] {
+extension PersistentDictionary<FrontendKey, Frontend> {
     /// Those that belong to one of the Services, whether they ask for them or are among `others`.
     fileprivate func owned(
         by services: Set<ServiceKey>, besides others: some Sequence<FrontendKey>, _ plan: (ServiceKey) -> ServicePlan?
