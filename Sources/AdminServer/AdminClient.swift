@@ -46,7 +46,7 @@ package struct AdminClient: Sendable {
     /// One GET. Ten seconds at most.
     package func get(_ target: String, accept: String? = nil) async throws(AdminServerError) -> (status: Int, body: String) {
         var body = ByteBuffer()
-        let status = try await get(target, accept: accept, within: .seconds(10)) { bytes throws(AnswerTooLarge) in
+        let status = try await ask(Question(target: target, accept: accept), within: .seconds(10)) { bytes throws(AnswerTooLarge) in
             guard body.readableBytes + bytes.readableBytes <= Self.answerBytesMax else { throw AnswerTooLarge() }
             body.writeImmutableBuffer(bytes)
         }
@@ -58,7 +58,7 @@ package struct AdminClient: Sendable {
     /// - Returns: the status; what is not a 200 is one line.
     package func lines(of target: String, accept: String, each: (String) throws -> Void) async throws(AdminServerError) -> Int {
         var rest = ByteBuffer()
-        return try await get(target, accept: accept, within: nil) { bytes in
+        return try await ask(Question(target: target, accept: accept), within: nil) { bytes in
             rest.writeImmutableBuffer(bytes)
             while let length = rest.readableBytesView.firstIndex(of: 0x0a).map({ $0 - rest.readerIndex }) {
                 try each(rest.readString(length: length) ?? "")
@@ -68,13 +68,34 @@ package struct AdminClient: Sendable {
         }
     }
 
-    private func get(
-        _ target: String, accept: String?, within limit: TimeAmount?, _ take: (ByteBuffer) throws -> Void
+    /// One POST of a document.
+    func post(
+        _ document: [UInt8], to target: String, within limit: TimeAmount
+    ) async throws(AdminServerError) -> (status: Int, body: String) {
+        var body = ByteBuffer()
+        let status = try await ask(
+            Question(target: target, document: ByteBuffer(bytes: document)), within: limit
+        ) { bytes throws(AnswerTooLarge) in
+            guard body.readableBytes + bytes.readableBytes <= Self.answerBytesMax else { throw AnswerTooLarge() }
+            body.writeImmutableBuffer(bytes)
+        }
+        return (status, String(buffer: body))
+    }
+
+    private struct Question {
+        var target: String
+        var accept: String?
+        /// What is posted.
+        var document: ByteBuffer?
+    }
+
+    private func ask(
+        _ question: Question, within limit: TimeAmount?, _ take: (ByteBuffer) throws -> Void
     ) async throws(AdminServerError) -> Int {
         var attempts = 0
         while true {
             do {
-                return try await exchange(target, accept: accept, within: limit, take)
+                return try await exchange(question, within: limit, take)
             } catch {
                 // connect(2) on a Unix socket does not wait for room in the accept queue: EAGAIN, try again.
                 attempts += 1
@@ -102,7 +123,7 @@ package struct AdminClient: Sendable {
     }
 
     private func exchange(
-        _ target: String, accept: String?, within limit: TimeAmount?, _ take: (ByteBuffer) throws -> Void
+        _ question: Question, within limit: TimeAmount?, _ take: (ByteBuffer) throws -> Void
     ) async throws -> Int {
         let channel = try await ClientBootstrap(group: Self.eventLoops)
             .connectTimeout(.seconds(5))
@@ -118,10 +139,16 @@ package struct AdminClient: Sendable {
                 channel.channel.eventLoop.scheduleTask(in: limit) { channel.channel.close(promise: nil) }
             }
             defer { deadline?.cancel() }
-            var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: target)
+            var head = HTTPRequestHead(version: .http1_1, method: question.document == nil ? .GET : .POST, uri: question.target)
             head.headers = ["host": "ringway", "connection": "close"]
-            if let accept { head.headers.add(name: "accept", value: accept) }
-            try await outbound.write(contentsOf: [.head(head), .end(nil)])
+            if let accept = question.accept { head.headers.add(name: "accept", value: accept) }
+            if let document = question.document {
+                head.headers.add(name: "content-type", value: "application/json")
+                head.headers.add(name: "content-length", value: "\(document.readableBytes)")
+                try await outbound.write(contentsOf: [.head(head), .body(.byteBuffer(document)), .end(nil)])
+            } else {
+                try await outbound.write(contentsOf: [.head(head), .end(nil)])
+            }
             var status = 0
             do {
                 for try await part in inbound {

@@ -11,6 +11,7 @@ internal import NIOCore
 /// | `GET /metrics` | the text format of Prometheus |
 /// | `GET /api/v1/stats` (socket only) | `AdminReport` as JSON |
 /// | `GET /api/v1/…`, `/apis/…` (socket only) | what there is, see `ResourceRoutes` |
+/// | `POST /api/v1/preview` (socket only) | what manifests would change, see `PreviewRoutes` |
 ///
 /// `?verbose` shows each check, `?exclude=NAME` leaves one out, as in Kubernetes' components.
 struct AdminRoutes {
@@ -47,6 +48,7 @@ struct AdminRoutes {
     private func addPrivateRoutes(to router: Router<AdminRequestContext>) {
         let subject = subject
         ResourceRoutes(store: subject.inventory).add(to: router)
+        PreviewRoutes(subject: subject).add(to: router)
         router.get("/api/v1/stats") { _, _ in
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]

@@ -16,8 +16,8 @@ internal import Musl
 /// HTTP for `ringway stats`, health probes, Prometheus and whoever wants to see inside: on a Unix socket, where it answers everything, and
 /// on an address, where it answers what any user of the host may know. `AdminRoutes` has the list.
 ///
-/// Read-only. One thread for all; the workers never wait for it. It holds nothing that keeps the process alive, so `exit` needs no
-/// `stop`, but only `stop` removes the socket file.
+/// Nothing that is asked changes anything. One thread for all; the workers never wait for it. It holds nothing that keeps the process
+/// alive, so `exit` needs no `stop`, but only `stop` removes the socket file.
 package final class AdminServer: Sendable {
     package enum Place: Sendable, CustomStringConvertible {
         case socket(String)

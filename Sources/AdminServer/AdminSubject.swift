@@ -1,3 +1,4 @@
+package import ControlPlane
 package import Forwarding
 package import Routing
 
@@ -15,6 +16,8 @@ package struct AdminSubject: Sendable {
     package var readings: @Sendable (ArraySlice<ServicePortName>) -> [ServiceReading]
     /// The objects in force.
     package var inventory = InventoryStore()
+    /// What a change of the manifests would come to; nil where that can't be told any more, for the process ends.
+    package var preview: @Sendable (PreviewRequest) async -> ChangePreview? = { _ in nil }
 
     package init(
         report: @escaping @Sendable () -> AdminReport, readiness: @escaping @Sendable () -> [HealthCheck] = { [] },

@@ -260,6 +260,16 @@ struct CounterRows {
         return reading
     }
 
+    /// What of a Service port is open now: altogether, and by endpoint, those that have gone among them; nil where it has no row.
+    func connections(of name: ServicePortName) -> (total: UInt64, byEndpoint: [SocketAddress: UInt64])? {
+        services[name].map { service in
+            (
+                count(service.number, Column.connectionsActive),
+                service.endpoints.mapValues { count($0.number, Column.connectionsActive) }
+            )
+        }
+    }
+
     /// A reading of every Service port, sorted by name.
     func statistics() -> [DataPlaneStatistics.Service] {
         let now = EndpointHealth.ticks(HostLimits.monotonicNanoseconds())

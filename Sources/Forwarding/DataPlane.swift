@@ -1,4 +1,4 @@
-import Addressing
+package import Addressing
 import Engine
 import Glibc
 package import Routing
@@ -218,6 +218,9 @@ package final class DataPlane: Sendable {
     /// Whether one of them could not be opened.
     package var hasFailedListeners: Bool { state.withLock { !$0.failures.isEmpty } }
 
+    /// Those that could not be.
+    package var failedListeners: Set<FrontendKey> { state.withLock { Set($0.failures.keys) } }
+
     /// Why cluster IPs beyond the number of listeners of their own don't share one; nil while they do, or need not.
     package var sharingProblem: String? { sharing.problem }
 
@@ -227,6 +230,15 @@ package final class DataPlane: Sendable {
     /// What some of them have counted. Changes wait while this reads, so ask for a few at a time.
     package func readings(of ports: some Sequence<ServicePortName>) -> [ServiceReading] {
         state.withLock { state in ports.compactMap { state.rows.reading(of: $0) } }
+    }
+
+    /// Connections and UDP sessions of some of them that are open now, altogether and by endpoint.
+    package func connections(
+        of ports: some Sequence<ServicePortName>
+    ) -> [ServicePortName: (total: UInt64, byEndpoint: [SocketAddress: UInt64])] {
+        state.withLock { state in
+            ports.reduce(into: [:]) { $0[$1] = state.rows.connections(of: $1) }
+        }
     }
 
     /// The process and its workers, without Services and listeners, of which there may be thousands.

@@ -250,7 +250,7 @@ struct TidyTests {
 
     @Test func optionsInTheREADMEExist() throws {
         let readme = try #require(Repository.file("README.md"))
-        let help = try ["run", "check", "get", "stats", ""].map { command in
+        let help = try ["run", "check", "diff", "get", "stats", ""].map { command in
             try Command.run([Command.ringway, command, "--help"].filter { !$0.isEmpty }).output
         }.joined(separator: "\n")
         #expect(help.contains("--admin-socket"))
@@ -261,7 +261,7 @@ struct TidyTests {
 
     @Test func everyOptionIsInTheREADME() throws {
         let readme = try #require(Repository.file("README.md"))
-        for command in ["run", "get", "stats", "network"] {
+        for command in ["run", "diff", "get", "stats", "network"] {
             let help = try Command.run([Command.ringway, command, "--help"]).output
             let options = Set(help.split { !($0.isLetter || $0 == "-") }.filter { $0.hasPrefix("--") && $0.count > 3 })
             #expect(!options.isEmpty)

@@ -53,12 +53,12 @@ extension AdminClient {
         return root + (namespace.map { "/namespaces/\($0)" } ?? "") + "/\(kind)" + (name.map { "/\($0)" } ?? "")
     }
 
-    private func refusal(_ body: String) throws(AdminServerError) -> Refusal {
+    func refusal(_ body: String) throws(AdminServerError) -> Refusal {
         let status = try decode(StatusDocument.self, body)
         return Refusal(reason: status.reason, message: status.message)
     }
 
-    private func decode<Value: Decodable>(_ type: Value.Type, _ body: String) throws(AdminServerError) -> Value {
+    func decode<Value: Decodable>(_ type: Value.Type, _ body: String) throws(AdminServerError) -> Value {
         do {
             return try JSONDecoder().decode(type, from: Data(body.utf8))
         } catch {

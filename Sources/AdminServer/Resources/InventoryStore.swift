@@ -17,7 +17,7 @@ package final class InventoryStore: Sendable {
 
     package init() {}
 
-    var inventory: Inventory { state.withLock { $0.inventory } }
+    package var inventory: Inventory { state.withLock { $0.inventory } }
 
     package func update(_ change: (inout Inventory) -> Void) {
         state.withLock { state in

@@ -65,9 +65,9 @@ struct ResourceRoutes {
     static let heartbeat = Duration.seconds(10)
     private static var now: Int64 { Int64(Date().timeIntervalSince1970) }
 
-    private static func failure(_ status: StatusDocument) throws -> Response { try json(.init(code: status.code), status) }
+    static func failure(_ status: StatusDocument) throws -> Response { try json(.init(code: status.code), status) }
 
-    private static func json(_ status: HTTPResponse.Status, _ value: some Encodable) throws -> Response {
+    static func json(_ status: HTTPResponse.Status, _ value: some Encodable) throws -> Response {
         Response(
             status: status, headers: [.contentType: "application/json", .cacheControl: "no-store"],
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: try JSONEncoder().encode(value) + [0x0a])))

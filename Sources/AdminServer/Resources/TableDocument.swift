@@ -71,6 +71,14 @@ package struct StatusDocument: Codable, Sendable {
         StatusDocument(message: "\(kind.qualified) \"\(name)\" not found", reason: "NotFound", code: 404)
     }
 
+    static let isEnding = StatusDocument(message: "the process is ending", reason: "ServiceUnavailable", code: 503)
+    static let tooManyPreviews = StatusDocument(
+        message: "another change is being looked at, try again", reason: "TooManyRequests", code: 429)
+    static func tooLarge(_ max: Int) -> StatusDocument {
+        StatusDocument(message: "the manifests are larger than \(max) bytes", reason: "RequestEntityTooLarge", code: 413)
+    }
+    static let unreadable = StatusDocument(message: "this is no request for a preview", reason: "BadRequest", code: 400)
+
     static let onlyTables = StatusDocument(
         message: "of these only tables are served: ask for application/json;as=Table;v=v1;g=meta.k8s.io", reason: "NotAcceptable", code: 406
     )

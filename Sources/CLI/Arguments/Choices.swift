@@ -30,7 +30,7 @@ enum LogFormat: String, CaseIterable, ExpressibleByArgument {
     case json
 }
 
-/// `--output` of `ringway stats` and `ringway check`.
+/// `--output` of `ringway stats`, `check` and `diff`.
 enum OutputFormat: String, CaseIterable, ExpressibleByArgument {
     case text
     case json

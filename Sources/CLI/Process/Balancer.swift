@@ -52,6 +52,8 @@ struct Balancer {
         /// Something that Services had is to be released, or to be kept at last.
         case admissionDue
         case terminationRequested(signal: Int32)
+        /// Somebody wants to know what a change would come to.
+        case previewRequested
     }
 
     /// Whoever has a port may give it up: failed listeners are tried again this often, and at once when an address comes.
@@ -171,6 +173,8 @@ struct Balancer {
             }
         }
 
+        status.previews.open { eventsContinuation.yield(.previewRequested) }
+
         loop: for await event in events {
             switch event {
             case .manifestsChanged(let since):
@@ -188,7 +192,10 @@ struct Balancer {
             case .admissionDue:
                 load(from: source)
                 _ = await reconcile(on: dataPlane)
+            case .previewRequested:
+                status.previews.answer(with: previewBasis)
             case .terminationRequested(let signal):
+                status.previews.close()
                 // Nothing is given any more, and whoever takes over needn't wait for the last connection.
                 nextAdmission?.cancel()
                 admission.stopKeeping()
@@ -245,6 +252,16 @@ struct Balancer {
         admission.resume(
             from: try store.records(),
             keepingIn: .init(file: store.file) { changes throws(StateStoreError) in try store.save(changes) })
+    }
+
+    // MARK: Previews
+
+    /// Copies of what is in force, for others to try a change on.
+    private var previewBasis: ChangePreviews.Basis {
+        ChangePreviews.Basis(
+            rehearsal: admission.rehearsal(compiler, status.inventory.inventory), snapshot: compiler.snapshot,
+            commandLine: commandLine.locations, unclaimedRanges: virtualAddresses.unclaimed, claimsRanges: virtualAddresses.choice != .off,
+            node: node, holdsLosses: !options.allowsEmptySources)
     }
 
     // MARK: Applying

@@ -3,7 +3,7 @@ internal import ServiceModel
 
 /// Services that the command line names. They count before what a file says, and whatever is in their way there is told.
 struct CommandLineObjects {
-    private let locations: [ObjectKey: SourceLocation]
+    let locations: [ObjectKey: SourceLocation]
     /// Objects of files that have the name of one.
     private var inTheWay: [ObjectKey: SourceLocation] = [:]
 

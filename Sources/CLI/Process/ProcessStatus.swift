@@ -26,6 +26,7 @@ final class ProcessStatus: Sendable {
     private static let pendingMax = Duration.seconds(60)
 
     let inventory = InventoryStore()
+    let previews = ChangePreviews()
     private let state = Mutex(State())
     private let started = ContinuousClock.now
     private let sinceEvent = Histogram(bounds: Histogram.programmingBounds)
@@ -110,6 +111,7 @@ final class ProcessStatus: Sendable {
             report: report, readiness: readiness, liveness: liveness, metrics: metrics,
             servicePorts: { [self] in dataPlane?.servicePorts() ?? [] }, readings: { [self] in dataPlane?.readings(of: $0) ?? [] })
         subject.inventory = inventory
+        subject.preview = { [self] in await previews.preview($0, on: dataPlane) }
         return subject
     }
 

@@ -12,7 +12,7 @@ struct ServiceAdmission {
     struct Store {
         /// For what is said of it.
         var file: String
-        var save: ([ServiceKey: AllocationRecord?]) throws(StateStoreError) -> Void
+        var save: @Sendable ([ServiceKey: AllocationRecord?]) throws(StateStoreError) -> Void
     }
 
     /// A disk may have room again.
@@ -98,6 +98,11 @@ struct ServiceAdmission {
         else { return }
         givenByService[key] = addresses
         givenAddresses.formUnion(addresses)
+    }
+
+    /// To play changes on copies of what is in force.
+    func rehearsal(_ compiler: SnapshotCompiler, _ inventory: Inventory) -> Rehearsal {
+        Rehearsal(registry: registry, allocations: allocations, compiler: compiler, inventory: inventory)
     }
 
     /// When to admit again though nothing has changed: something is to be released, or tried again.

@@ -61,7 +61,7 @@ struct VirtualAddresses {
     /// The snapshot without addresses that Services were given and that nobody could bind, for their range is not this host's. One that a
     /// Service asks for by number is tried all the same: an interface may have it.
     mutating func reachable(_ snapshot: RoutingSnapshot, given: Set<IPAddress>) -> RoutingSnapshot {
-        let unreachable = ranges.filter { !network.reachable.contains($0) && !$0.address.isLoopback }
+        let unreachable = unclaimed
         guard !unreachable.isEmpty, !given.isEmpty else {
             defer { leavesOut = false }
             // What was left out is there again, touched or not.
@@ -75,6 +75,9 @@ struct VirtualAddresses {
                     || !unreachable.contains { $0.contains(key.address.address) }
             })
     }
+
+    /// The ranges that are not this host's own: they are left alone, were asked for in vain, or no Service has used them so far.
+    var unclaimed: [IPRange] { ranges.filter { !network.reachable.contains($0) && !$0.address.isLoopback } }
 
     func end() -> [Journal.Entry] {
         guard choice == .auto else { return [] }

@@ -10,7 +10,7 @@ package import ServiceModel
 ///
 /// A Service that has gone keeps what it had for `retention` seconds, unless another asks for that by number: so an editor that
 /// deletes and creates anew, or a restart, changes no address.
-package struct Allocations {
+package struct Allocations: Sendable {
     package static let retention: Int64 = 600
 
     package struct Settings: Hashable, Sendable {

@@ -15,6 +15,9 @@ package struct Inventory: Sendable {
     /// Of the objects in force.
     package var keys: some Collection<ObjectKey> { byKey.keys }
 
+    /// nil where none of that key is in force.
+    package subscript(key: ObjectKey) -> KubernetesObject? { byKey[key] }
+
     /// Takes the objects that are new in force, or other than they were, and the keys of those that have gone; and the Services that
     /// this touches.
     package mutating func update(_ change: ObjectChange, changed: [ServiceKey], removed: [ServiceKey], now: Int64) {

@@ -11,7 +11,7 @@ package enum ServiceVerdict: Hashable, Sendable {
 /// The Services in force, and the door to them: an API server's create and update.
 ///
 /// Where files are the source there is no old object but this: the last version that was admitted under the same namespace and name.
-package struct ServiceRegistry {
+package struct ServiceRegistry: Sendable {
     package private(set) var services: [ServiceKey: ServiceManifest] = [:]
     /// As they were written, those refused too: what batches compare with.
     package internal(set) var written: [ServiceKey: ServiceManifest] = [:]

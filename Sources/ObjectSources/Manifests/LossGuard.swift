@@ -3,9 +3,9 @@ internal import ServiceModel
 /// Holds back what a root loses where it loses all its Services at once, or all their endpoints, and that concerns ten Services or
 /// more: a tool that writes an empty file looks the same as somebody who means it, and costs more. One that is left, or comes back,
 /// is proof enough that the others are meant to be gone.
-struct LossGuard: Sendable {
+package struct LossGuard: Sendable {
     /// Services that may lose everything with their root, less one.
-    static let servicesHeldMin = 10
+    package static let servicesHeldMin = 10
 
     /// What can be lost together.
     private struct Class: Hashable, Sendable {

@@ -245,13 +245,7 @@ extension ManifestLoader.Root {
         switch kind {
         case .unknown(let fault): LoadedRoot(path: path, isKnown: false, diagnostics: [fault.diagnostic(of: path, isRoot: true)])
         case .directory where fileCount == 0:
-            LoadedRoot(
-                path: path,
-                diagnostics: [
-                    Diagnostic(
-                        severity: .warning, location: SourceLocation(file: path),
-                        message: "no manifests in the directory: files named *.yaml, *.yml or *.json are read")
-                ])
+            LoadedRoot(path: path, diagnostics: [ManifestFiles.emptiness(of: path)])
         case .directory, .file, .stream: LoadedRoot(path: path)
         }
     }

@@ -43,13 +43,13 @@ extension ServiceManifest {
             ]))
     }
 
-    fileprivate static func kept(_ fields: [(String, JSONValue?)]) -> [(String, JSONValue)] {
+    static func kept(_ fields: [(String, JSONValue?)]) -> [(String, JSONValue)] {
         fields.compactMap { name, value in value.map { (name, $0) } }
     }
 }
 
 extension ServiceManifest.Port {
-    fileprivate var json: JSONValue {
+    var json: JSONValue {
         let target: JSONValue =
             switch targetPort {
             case .number(let number): .integer(Int(number))
@@ -64,7 +64,7 @@ extension ServiceManifest.Port {
 }
 
 extension ObjectMetadata {
-    fileprivate var json: JSONValue {
+    var json: JSONValue {
         .object(
             ServiceManifest.kept([
                 ("annotations", .map(annotations)), ("creationTimestamp", creationTimestamp.map { .string($0.description) }),
@@ -75,10 +75,10 @@ extension ObjectMetadata {
 
 /// Values that are left out where they are empty, as Go's `omitempty` does.
 extension JSONValue {
-    fileprivate static func text(_ text: String) -> JSONValue? { text.isEmpty ? nil : .string(text) }
-    fileprivate static func number(_ number: Int32) -> JSONValue? { number == 0 ? nil : .integer(Int(number)) }
-    fileprivate static func texts(_ texts: [String]) -> JSONValue? { texts.isEmpty ? nil : .array(texts.map(JSONValue.string)) }
-    fileprivate static func map(_ map: [String: String]) -> JSONValue? {
+    static func text(_ text: String) -> JSONValue? { text.isEmpty ? nil : .string(text) }
+    static func number(_ number: Int32) -> JSONValue? { number == 0 ? nil : .integer(Int(number)) }
+    static func texts(_ texts: [String]) -> JSONValue? { texts.isEmpty ? nil : .array(texts.map(JSONValue.string)) }
+    static func map(_ map: [String: String]) -> JSONValue? {
         map.isEmpty ? nil : .object(map.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
     }
 }
