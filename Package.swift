@@ -43,6 +43,7 @@ let package = Package(
         // Data plane: no Foundation, no logging, no Kubernetes.
         .target(name: "Engine", dependencies: ["CLiburing", "CLinux", "Addressing"], swiftSettings: settings),
         .target(name: "Routing", dependencies: ["Addressing"], swiftSettings: settings),
+        .target(name: "DNS", dependencies: ["Routing", "Addressing"], swiftSettings: settings),
         .target(name: "Forwarding", dependencies: ["Engine", "Routing", "Addressing"], swiftSettings: settings),
 
         // Control plane: no sockets of the data plane.
@@ -99,7 +100,8 @@ let package = Package(
 
         // Inputs that nobody would write, for libFuzzer (`Scripts/fuzz`); built like the rest it plays files.
         .executableTarget(
-            name: "Fuzz", dependencies: ["ControlPlane", "ObjectSources", "ServiceModel", "Routing", "Addressing"], path: "Tests/Fuzz",
+            name: "Fuzz", dependencies: ["ControlPlane", "DNS", "ObjectSources", "ServiceModel", "Routing", "Addressing"],
+            path: "Tests/Fuzz",
             exclude: ["corpus"], swiftSettings: settings),
 
         // Tests, fast first.
@@ -110,6 +112,9 @@ let package = Package(
         .testTarget(name: "ObjectSourcesTests", dependencies: ["ObjectSources", "ServiceModel"], swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests", dependencies: ["ControlPlane", "ServiceModel", "Routing", "Addressing"], swiftSettings: settings),
+        .testTarget(
+            name: "DNSTests", dependencies: ["DNS", "ControlPlane", "Fuzz", "ObjectSources", "ServiceModel", "Routing", "Addressing"],
+            swiftSettings: settings),
         .testTarget(name: "HostNetworkTests", dependencies: ["HostNetwork", "Addressing"], swiftSettings: settings),
         .testTarget(
             name: "StateStoreTests", dependencies: ["StateStore", "ControlPlane", "Addressing", grdb], swiftSettings: settings),

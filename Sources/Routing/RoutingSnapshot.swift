@@ -39,7 +39,8 @@ package struct FrontendKey: Hashable, Sendable, CustomStringConvertible {
     package var description: String { "\(transport.rawValue.lowercased()) \(address)" }
 }
 
-/// The one value that crosses from the control plane to the workers: what to listen on and where each connection may go.
+/// The one value that crosses from the control plane to the workers: what to listen on, where each connection may go, and
+/// what has a name.
 ///
 /// Immutable. A change of one Service builds new groups for that Service only; the others are the same objects as in the
 /// snapshot before, which is how a worker's delta is found (by identity).
@@ -50,11 +51,17 @@ package struct RoutingSnapshot: Sendable {
     /// The frontends that are new, other or gone since the generation before, so that whoever has that one looks at no others; nil where
     /// any may be.
     package let touched: Set<FrontendKey>?
+    /// What the cluster's DNS is to say; empty where nobody has asked for names.
+    package let names: NameTable
 
-    package init(generation: UInt64, frontends: PersistentDictionary<FrontendKey, Frontend>, touched: Set<FrontendKey>? = nil) {
+    package init(
+        generation: UInt64, frontends: PersistentDictionary<FrontendKey, Frontend>, touched: Set<FrontendKey>? = nil,
+        names: NameTable = .empty
+    ) {
         self.generation = generation
         self.frontends = frontends
         self.touched = touched
+        self.names = names
     }
 
     package static let empty = RoutingSnapshot(generation: 0, frontends: [:])

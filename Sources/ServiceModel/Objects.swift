@@ -30,6 +30,7 @@ package struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertibl
         case endpoints = "Endpoints"
         case pod = "Pod"
         case node = "Node"
+        case namespace = "Namespace"
     }
 
     package let kind: Kind
@@ -42,7 +43,7 @@ package struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertibl
         self.name = name
     }
 
-    /// A Node is in no namespace.
+    /// A Node and a Namespace are in no namespace.
     package var description: String { "\(kind.rawValue) \(namespace.isEmpty ? "" : namespace + "/")\(name)" }
 
     package static func < (left: ObjectKey, right: ObjectKey) -> Bool {
@@ -59,6 +60,8 @@ package struct KubernetesObject: Hashable, Sendable {
         case endpoints(Endpoints)
         case pod(Pod)
         case node(Node)
+        /// Nothing of it is read but that it is there.
+        case namespace
     }
 
     package let metadata: ObjectMetadata
@@ -79,6 +82,7 @@ package struct KubernetesObject: Hashable, Sendable {
             case .endpoints: .endpoints
             case .pod: .pod
             case .node: .node
+            case .namespace: .namespace
             }
         return ObjectKey(kind: kind, namespace: metadata.namespace, name: metadata.name)
     }

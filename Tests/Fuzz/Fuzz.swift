@@ -22,7 +22,7 @@ extension FuzzTarget {
 /// All targets are one program: `Scripts/fuzz` builds it with libFuzzer and names the target in the environment. Built like anything else
 /// it plays files and ends.
 enum Fuzz {
-    static let all: [any FuzzTarget.Type] = [ManifestFuzzing.self]
+    static let all: [any FuzzTarget.Type] = [ManifestFuzzing.self, DNSFuzzing.self]
 
     static func target(named name: String?) -> (any FuzzTarget.Type)? { all.first { $0.name == name } }
 

@@ -126,7 +126,7 @@ struct ReferenceStore {
             switch object.body {
             case .service, .endpoints: return "\(object.metadata.namespace)/\(object.metadata.name)"
             case .endpointSlice(let slice): return slice.serviceName.map { "\(object.metadata.namespace)/\($0)" }
-            case .pod, .node: return nil
+            case .pod, .node, .namespace: return nil
             }
         }
     }

@@ -11,6 +11,7 @@ enum Rules {
         "Addressing": [],
         "Engine": ["CLiburing", "CLinux", "Addressing"],
         "Routing": ["Addressing"],
+        "DNS": ["Routing", "Addressing"],
         "Forwarding": ["Engine", "Routing", "Addressing"],
         "ServiceModel": ["Addressing"],
         "ControlPlane": ["ServiceModel", "Routing", "Addressing"],

@@ -93,6 +93,7 @@ struct CheckReport {
         var endpoints = 0
         var pods = 0
         var nodes = 0
+        var namespaces = 0
         for object in objects {
             switch object.body {
             case .service: services += 1
@@ -100,6 +101,7 @@ struct CheckReport {
             case .endpoints: endpoints += 1
             case .pod: pods += 1
             case .node: nodes += 1
+            case .namespace: namespaces += 1
             }
         }
         var parts = [count(services, "service")]
@@ -107,6 +109,7 @@ struct CheckReport {
         if endpoints > 0 { parts.append("\(endpoints) Endpoints") }
         if pods > 0 { parts.append(count(pods, "pod")) }
         if nodes > 0 { parts.append(count(nodes, "node")) }
+        if namespaces > 0 { parts.append(count(namespaces, "namespace")) }
         parts += [count(totals.listeners, "listener"), count(totals.endpoints, "endpoint")]
         let warnings = diagnostics.count - errors
         if warnings > 0 { parts.append(count(warnings, "warning")) }

@@ -65,7 +65,8 @@ struct VirtualAddresses {
         guard !unreachable.isEmpty, !given.isEmpty else {
             defer { leavesOut = false }
             // What was left out is there again, touched or not.
-            return leavesOut ? RoutingSnapshot(generation: snapshot.generation, frontends: snapshot.frontends) : snapshot
+            return leavesOut
+                ? RoutingSnapshot(generation: snapshot.generation, frontends: snapshot.frontends, names: snapshot.names) : snapshot
         }
         leavesOut = true
         return RoutingSnapshot(
@@ -73,7 +74,7 @@ struct VirtualAddresses {
             frontends: snapshot.frontends.filter { key, frontend in
                 frontend.origin != .clusterIP || !given.contains(key.address.address)
                     || !unreachable.contains { $0.contains(key.address.address) }
-            })
+            }, names: snapshot.names)
     }
 
     /// The ranges that are not this host's own: they are left alone, were asked for in vain, or no Service has used them so far.

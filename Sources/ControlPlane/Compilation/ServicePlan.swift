@@ -139,7 +139,7 @@ struct ServicePlan: Equatable {
     }
 
     /// The Service's endpoints as slices, and the kind of object that they come from.
-    private static func slices(of service: Service, _ inputs: ServiceInputs) -> (slices: [EndpointSlice], source: String) {
+    static func slices(of service: Service, _ inputs: ServiceInputs) -> (slices: [EndpointSlice], source: String) {
         if !inputs.pods.isEmpty {
             let name = inputs.service.metadata.name
             return (PodSlices(of: service, named: name, objects: inputs.pods, zones: inputs.zones).slices, "Pod")

@@ -17,7 +17,9 @@ package struct SnapshotCompiler: Sendable {
     package private(set) var servicesChanged: [ServiceKey] = []
     package private(set) var servicesRemoved: [ServiceKey] = []
 
-    private var tracker = ServiceTracker()
+    private var tracker: ServiceTracker
+    /// Only where names are asked for.
+    private var names: NameCompiler?
     private var services: [ServiceKey: CompiledService] = [:]
     private var claims = FrontendClaims()
     private var totals = SnapshotTotals()
@@ -40,7 +42,10 @@ package struct SnapshotCompiler: Sendable {
     ///   - node: whose endpoints are local, and which hints are followed.
     ///   - proxyName: serve the Services that their label `service.kubernetes.io/service-proxy-name` leaves to this proxy; nil: those
     ///     without the label.
-    package init(node: LocalNode = LocalNode(), proxyName: String? = nil) {
+    ///   - names: what is to have a name in DNS; nil: nothing, and nothing is spent on it.
+    package init(node: LocalNode = LocalNode(), proxyName: String? = nil, names: NameScope? = nil) {
+        tracker = ServiceTracker(names: names)
+        self.names = names.map { _ in NameCompiler() }
         given = node
         self.node = node
         self.proxyName = proxyName
@@ -69,6 +74,7 @@ package struct SnapshotCompiler: Sendable {
         guard !change.isEmpty else { return compilation(of: nil) }
 
         var touched = replacePlans(change)
+        if let namespaces = tracker.namespaces { names?.namespacesChanged(change.namespaces, namespaces) }
         for key in change.changed { services[key]?.buildGroups(key: key, claims: claims) }
         var regrouped = Set(change.changed)
         // Which endpoints are our own frontends may change for any Service when the set of frontends does.
@@ -92,11 +98,13 @@ package struct SnapshotCompiler: Sendable {
     private mutating func replacePlans(_ change: ServiceTracker.Change) -> Set<FrontendKey> {
         var touched: Set<FrontendKey> = []
         for key in change.removed {
+            names?.serviceRemoved(key)
             let former = services.removeValue(forKey: key)
             touched.formUnion(claims.replace(key, former?.plan, with: nil))
         }
         for key in change.changed {
             guard let inputs = tracker.inputs(of: key) else { continue }
+            names?.serviceChanged(key, inputs)
             let plan = ServicePlan(key: key, inputs: inputs, node: node, proxyName: proxyName)
             let former = services[key]
             touched.formUnion(claims.replace(key, former?.plan, with: plan))
@@ -125,7 +133,7 @@ package struct SnapshotCompiler: Sendable {
         notices.sort { Self.order(of: $0) < Self.order(of: $1) }
     }
 
-    /// Makes the next snapshot, if the frontends that were touched are other ones.
+    /// Makes the next snapshot, if the frontends that were touched are other ones, or anything has another name.
     private mutating func publish(_ touched: Set<FrontendKey>) -> Compilation {
         let before = snapshot.frontends
         let nearby = NearbyClients(pods: node.clusterRanges, node: node.addresses)
@@ -136,7 +144,8 @@ package struct SnapshotCompiler: Sendable {
             if before[key] == nil, frontend == nil { continue }
             changed[key] = .some(frontend)
         }
-        guard !changed.isEmpty else { return compilation(of: nil) }
+        let namesChanged = names?.publish() ?? false
+        guard !changed.isEmpty || namesChanged else { return compilation(of: nil) }
         var frontends = before
         for (key, frontend) in changed { frontends[key] = frontend }
 
@@ -145,8 +154,9 @@ package struct SnapshotCompiler: Sendable {
         let former = before.owned(by: owners, besides: changed.keys) { services[$0]?.plan }
         let next = frontends.owned(by: owners, besides: changed.keys) { services[$0]?.plan }
         totals.replace(SnapshotTotals(former), with: SnapshotTotals(next))
-        snapshot = RoutingSnapshot(generation: snapshot.generation + 1, frontends: frontends, touched: Set(changed.keys))
-        return compilation(of: SnapshotChanges(from: former, to: next))
+        snapshot = RoutingSnapshot(
+            generation: snapshot.generation + 1, frontends: frontends, touched: Set(changed.keys), names: names?.table ?? .empty)
+        return compilation(of: SnapshotChanges(from: former, to: next) ?? SnapshotChanges())
     }
 
     /// - Parameter changes: against the snapshot before; nil where it is still the same.

@@ -24,8 +24,12 @@ struct ServiceTracker {
         var noticesChanged = false
         /// Namespaces with Pods that changed and say, or said, how they are to be asked: endpoints of any Service there may be theirs.
         var probedNamespaces: Set<String> = []
+        /// Namespaces that came or went, or whose Pods are elsewhere.
+        var namespaces: Set<String> = []
 
-        var isEmpty: Bool { changed.isEmpty && removed.isEmpty && !noticesChanged && probedNamespaces.isEmpty }
+        var isEmpty: Bool {
+            changed.isEmpty && removed.isEmpty && !noticesChanged && probedNamespaces.isEmpty && namespaces.isEmpty
+        }
     }
 
     private var services: [ServiceKey: KubernetesObject] = [:]
@@ -41,10 +45,15 @@ struct ServiceTracker {
     private var zonesAreOld = true
     /// What the zones were made with.
     private var here = LocalNode()
+    private var declaredNamespaces: Set<String> = []
+    /// Only where names are compiled.
+    private(set) var namespaces: NamespaceIndex?
     /// Slices of no Service.
     private var orphans: [ObjectKey: Diagnostic] = [:]
     /// Objects given twice.
     private var duplicates: [Diagnostic] = []
+
+    init(names: NameScope? = nil) { namespaces = names.map { NamespaceIndex(holdsPods: $0 == .servicesAndPods) } }
 
     /// What is wrong with the set as a whole: objects given twice, slices of no Service.
     var notices: [Diagnostic] { duplicates + orphans.values }
@@ -57,6 +66,10 @@ struct ServiceTracker {
         guard let object = services[key] else { return nil }
         var inputs = ServiceInputs(service: object)
         inputs.slices = (slices[key] ?? [:]).values.sorted { $0.key < $1.key }
+        // The controllers label the slices of headless Services; the Kubernetes proxy does not watch them.
+        if case .service(let service) = object.body, !service.isHeadless {
+            inputs.slices.removeAll { $0.metadata.labels["service.kubernetes.io/headless"] != nil }
+        }
         inputs.endpoints = endpoints[key]
         if inputs.slices.isEmpty, inputs.endpoints == nil, case .service(let service) = object.body, let selector = service.selector {
             inputs.pods = pods.matching(selector, in: key.namespace)
@@ -90,6 +103,7 @@ struct ServiceTracker {
 
     private var known: [ObjectKey] {
         services.values.map(\.key) + endpoints.values.map(\.key) + Array(sliceOwners.keys) + pods.keys + Array(nodes.keys)
+            + declaredNamespaces.map { ObjectKey(kind: .namespace, namespace: "", name: $0) }
     }
 
     /// What the objects of a change have to do with.
@@ -119,6 +133,7 @@ struct ServiceTracker {
             for slice in (slices[key] ?? [:]).values { orphans[slice.key] = services[key] == nil ? Self.orphan(slice, key) : nil }
         }
         result.probedNamespaces = touched.probedNamespaces
+        result.namespaces = namespaces?.takeTouched() ?? []
         result.changed.sort()
         result.removed.sort()
         result.noticesChanged = orphans != orphansBefore
@@ -131,6 +146,7 @@ struct ServiceTracker {
         case .service:
             guard let old = services.removeValue(forKey: owner) else { return }
             selectors.remove(old, owner)
+            namespaces?.left(owner.namespace)
             touched.gone.insert(owner)
             touched.services.insert(owner)
         case .endpoints:
@@ -143,9 +159,12 @@ struct ServiceTracker {
             touched.services.insert(owner)
         case .pod:
             guard let old = pods.remove(key) else { return }
+            namespaces?.podLeft(old)
             podChanged(old, &touched)
         case .node:
             if nodes.removeValue(forKey: key) != nil { zonesAreOld = true }
+        case .namespace:
+            if declaredNamespaces.remove(key.name) != nil { namespaces?.left(key.name) }
         }
     }
 
@@ -156,7 +175,7 @@ struct ServiceTracker {
             let owner = object.metadata.serviceKey
             let old = services.updateValue(object, forKey: owner)
             guard old != object else { return }
-            if let old { selectors.remove(old, owner) }
+            if let old { selectors.remove(old, owner) } else { namespaces?.entered(owner.namespace) }
             selectors.insert(object, owner)
             touched.gone.remove(owner)
             touched.services.insert(owner)
@@ -166,10 +185,7 @@ struct ServiceTracker {
             let owner = object.metadata.serviceKey
             if endpoints.updateValue(object, forKey: owner) != object { touched.services.insert(owner) }
         case .endpointSlice(let slice):
-            // The controllers label the slices of headless Services; the Kubernetes proxy does not watch them.
-            guard let name = slice.serviceName, object.metadata.labels["service.kubernetes.io/headless"] == nil else {
-                return remove(key, &touched)
-            }
+            guard let name = slice.serviceName else { return remove(key, &touched) }
             let owner = ServiceKey(namespace: key.namespace, name: name)
             if let old = sliceOwners[key], old != owner { remove(key, &touched) }
             sliceOwners[key] = owner
@@ -177,10 +193,17 @@ struct ServiceTracker {
         case .pod:
             let old = pods.insert(object)
             guard old != object else { return }
-            if let old { podChanged(old, &touched) }
+            // In this order, or its namespace would be gone for a moment.
+            namespaces?.podEntered(object)
+            if let old {
+                namespaces?.podLeft(old)
+                podChanged(old, &touched)
+            }
             podChanged(object, &touched)
         case .node:
             if nodes.updateValue(object, forKey: key) != object { zonesAreOld = true }
+        case .namespace:
+            if declaredNamespaces.insert(key.name).inserted { namespaces?.entered(key.name) }
         }
     }
 

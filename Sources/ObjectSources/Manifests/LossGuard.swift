@@ -108,7 +108,7 @@ extension ObjectVersion {
             case .service, .endpoints: return ObjectKey(kind: .service, namespace: metadata.namespace, name: metadata.name)
             case .endpointSlice(let slice):
                 return slice.serviceName.map { ObjectKey(kind: .service, namespace: metadata.namespace, name: $0) }
-            case .pod, .node: return nil
+            case .pod, .node, .namespace: return nil
             }
         }
     }

@@ -6,8 +6,6 @@ struct NodeReading {
 
     func read(into findings: inout Findings) -> Node {
         var node = Node()
-        let namespace = document.child("metadata").child("namespace")
-        if namespace.string?.isEmpty == false { findings.forbidden(namespace, "not allowed on this type") }
         readPodRanges(of: &node, into: &findings)
         for element in document.child("status").child("addresses").elements where element.child("type").string == "InternalIP" {
             let field = element.child("address")

@@ -1,4 +1,4 @@
-// What a Node may hold: where it is and where its Pods are is read, the rest is known by name only.
+// What a Node and a Namespace may hold: where a Node is and where its Pods are is read, the rest is known by name only.
 // Source: staging/src/k8s.io/api/core/v1/types.go of Kubernetes 1.36.
 
 extension ObjectShape {
@@ -24,5 +24,13 @@ extension ObjectShape {
                         "addresses": .list(
                             .object(ObjectShape("NodeAddress", ["type": .string(type: "v1.NodeAddressType"), "address": .string])))
                     ]) { $1 })),
+        ])
+
+    static let namespace = ObjectShape(
+        "Namespace",
+        [
+            "apiVersion": .string, "kind": .string, "metadata": .object(objectMeta),
+            "spec": .object(ObjectShape("NamespaceSpec", opaque("finalizers"))),
+            "status": .object(ObjectShape("NamespaceStatus", opaque("phase conditions"))),
         ])
 }

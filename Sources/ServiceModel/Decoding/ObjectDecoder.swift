@@ -27,8 +27,8 @@ package struct DecodedObject: Hashable, Sendable {
 
 /// Turns parsed documents into objects, as strictly as an API server and with all findings at once.
 ///
-/// Pure. Honoured: `v1` Service, Endpoints, Pod, Node, `discovery.k8s.io/v1` EndpointSlice, and lists of them. Other kinds of Kubernetes
-/// are skipped with a warning; a kind nobody knows is an error.
+/// Pure. Honoured: `v1` Service, Endpoints, Pod, Node, Namespace, `discovery.k8s.io/v1` EndpointSlice, and lists of them. Other kinds
+/// of Kubernetes are skipped with a warning; a kind nobody knows is an error.
 package enum ObjectDecoder {
     /// All objects of a document, the items of a list one by one, in order; none for an empty document.
     package static func decode(_ document: DocumentNode) -> [DecodedObject] {
@@ -85,7 +85,7 @@ package enum ObjectDecoder {
             name.isEmpty
                 ? nil
                 : ObjectKey(
-                    kind: objectKind, namespace: kind == .node ? "" : MetadataReading.namespace(of: metadataField), name: name)
+                    kind: objectKind, namespace: kind.isInNamespace ? MetadataReading.namespace(of: metadataField) : "", name: name)
         }
         let subject = Subject(kind: kind.name, group: kind.group, name: name, key: key, location: document.location)
         var pass = StrictPass(findings: Findings(subject: subject, strictness: rules.strictness))
@@ -94,9 +94,13 @@ package enum ObjectDecoder {
         let isDecoded = !findings.hasErrors
         var metadataFindings = Findings(subject: subject, strictness: rules.strictness)
         metadataFindings.reported = findings.reported
-        var metadata = MetadataReading(nameRule: kind == .service ? .label : .subdomain, isService: kind == .service)
+        var metadata = MetadataReading(nameRule: kind == .service || kind == .namespace ? .label : .subdomain, isService: kind == .service)
             .read(metadataField, suggestedPaths: pass.suggestedPaths, into: &metadataFindings)
-        if kind == .node { metadata.namespace = "" }
+        if !kind.isInNamespace {
+            let namespace = metadataField.child("namespace")
+            if namespace.string?.isEmpty == false { findings.forbidden(namespace, "not allowed on this type") }
+            metadata.namespace = ""
+        }
         if kind == .service {
             let manifest = ServiceReading(document: root, metadata: metadata, subject: subject, strictness: rules.strictness)
                 .read(metadataFindings: metadataFindings.all)
@@ -122,6 +126,7 @@ package enum ObjectDecoder {
         case .endpoints: .endpoints(EndpointsReading(document: root, suggestedPaths: suggestedPaths).read(into: &findings))
         case .pod: .pod(PodReading(document: root, suggestedPaths: suggestedPaths).read(into: &findings))
         case .node: .node(NodeReading(document: root).read(into: &findings))
+        case .namespace: .namespace
         default:
             .endpointSlice(
                 EndpointSliceReading(document: root, metadata: metadata, suggestedPaths: suggestedPaths).read(into: &findings))
@@ -197,8 +202,8 @@ package enum ObjectDecoder {
 
 /// The kinds that are decoded.
 enum KnownKind: CaseIterable {
-    case service, endpointSlice, endpoints, pod, node
-    case list, serviceList, endpointSliceList, endpointsList, podList, nodeList
+    case service, endpointSlice, endpoints, pod, node, namespace
+    case list, serviceList, endpointSliceList, endpointsList, podList, nodeList, namespaceList
 
     init?(version: String, kind: String) {
         guard let known = KnownKind.allCases.first(where: { $0.version == version && $0.name == kind }) else { return nil }
@@ -212,24 +217,28 @@ enum KnownKind: CaseIterable {
         case .endpoints: "Endpoints"
         case .pod: "Pod"
         case .node: "Node"
+        case .namespace: "Namespace"
         case .list: "List"
         case .serviceList: "ServiceList"
         case .endpointSliceList: "EndpointSliceList"
         case .endpointsList: "EndpointsList"
         case .podList: "PodList"
         case .nodeList: "NodeList"
+        case .namespaceList: "NamespaceList"
         }
     }
 
     var version: String {
         switch self {
         case .endpointSlice, .endpointSliceList: "discovery.k8s.io/v1"
-        case .service, .endpoints, .pod, .node, .list, .serviceList, .endpointsList, .podList, .nodeList: "v1"
+        default: "v1"
         }
     }
 
     /// Empty for the core group.
     var group: String { version.split(separator: "/").dropLast().first.map(String.init) ?? "" }
+
+    var isInNamespace: Bool { self != .node && self != .namespace }
 
     var isList: Bool { objectKind == nil }
 
@@ -240,7 +249,8 @@ enum KnownKind: CaseIterable {
         case .endpoints: .endpoints
         case .pod: .pod
         case .node: .node
-        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList, .nodeList: nil
+        case .namespace: .namespace
+        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList, .nodeList, .namespaceList: nil
         }
     }
 
@@ -252,7 +262,8 @@ enum KnownKind: CaseIterable {
         case .endpointsList: .endpoints
         case .podList: .pod
         case .nodeList: .node
-        case .service, .endpointSlice, .endpoints, .pod, .node, .list: nil
+        case .namespaceList: .namespace
+        case .service, .endpointSlice, .endpoints, .pod, .node, .namespace, .list: nil
         }
     }
 
@@ -263,7 +274,8 @@ enum KnownKind: CaseIterable {
         case .endpoints: .endpoints
         case .pod: .pod
         case .node: .node
-        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList, .nodeList: .list
+        case .namespace: .namespace
+        case .list, .serviceList, .endpointSliceList, .endpointsList, .podList, .nodeList, .namespaceList: .list
         }
     }
 
@@ -275,7 +287,7 @@ enum KnownKind: CaseIterable {
 
     /// Kinds of the core group that may stand in a file beside ours. Kinds of other groups are skipped by their group alone.
     static let otherCoreKinds: Set<String> = [
-        "Binding", "ComponentStatus", "ConfigMap", "Event", "LimitRange", "Namespace", "PersistentVolume",
+        "Binding", "ComponentStatus", "ConfigMap", "Event", "LimitRange", "PersistentVolume",
         "PersistentVolumeClaim", "PodTemplate", "ReplicationController", "ResourceQuota", "Secret", "ServiceAccount",
     ]
 }

@@ -19,6 +19,7 @@ extension KubernetesObject {
                     ("spec", .object([("podCIDRs", .array(node.podRanges.map { .string($0.description) }))])),
                     ("status", .object([("addresses", .array(node.internalAddresses.map { .string($0.description) }))])),
                 ])
+        case .namespace: return Self.document("v1", "Namespace", metadata, [])
         }
     }
 
