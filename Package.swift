@@ -44,7 +44,7 @@ let package = Package(
         .target(name: "Engine", dependencies: ["CLiburing", "CLinux", "Addressing"], swiftSettings: settings),
         .target(name: "Routing", dependencies: ["Addressing"], swiftSettings: settings),
         .target(name: "DNS", dependencies: ["Routing", "Addressing"], swiftSettings: settings),
-        .target(name: "Forwarding", dependencies: ["Engine", "Routing", "Addressing"], swiftSettings: settings),
+        .target(name: "Forwarding", dependencies: ["DNS", "Engine", "Routing", "Addressing"], swiftSettings: settings),
 
         // Control plane: no sockets of the data plane.
         .target(name: "ServiceModel", dependencies: ["Addressing"], swiftSettings: settings),
@@ -78,7 +78,8 @@ let package = Package(
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "HostNetwork", "ObjectSources",
+                "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "DNS", "Engine", "Forwarding", "HostNetwork",
+                "ObjectSources",
                 "Probing", "Routing", "ServiceModel", "StateStore", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -90,7 +91,7 @@ let package = Package(
         // Ends well if a warm worker allocates nothing. A program, because that is a property of optimised code.
         .executableTarget(
             name: "AllocationCheck",
-            dependencies: ["Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
+            dependencies: ["DNS", "Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "CAllocationCounter"],
             path: "Tests/AllocationCheck", swiftSettings: settings),
 
         // A whole worker under faults, from seeds; a program, to play many of them in optimised code.
@@ -140,13 +141,14 @@ let package = Package(
         .testTarget(
             name: "SimulationTests",
             dependencies: [
-                "Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter", "Simulate",
+                "DNS", "Forwarding", "Engine", "EngineSimulator", "Routing", "Addressing", "AllocationCheck", "CAllocationCounter",
+                "Simulate",
             ],
             swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["Fuzz", "ServiceModel"], swiftSettings: settings),
         .executableTarget(name: "Deny", path: "Tests/Deny"),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["Addressing", "CLI", "CLinux", "ControlPlane", "Deny", "StateStore"],
+            name: "EndToEndTests", dependencies: ["Addressing", "CLI", "CLinux", "ControlPlane", "Deny", "Fuzz", "StateStore"],
             swiftSettings: settings),
     ]
 )

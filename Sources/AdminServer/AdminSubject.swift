@@ -14,6 +14,8 @@ package struct AdminSubject: Sendable {
     /// The Service ports there are, and what a few of them have counted.
     package var servicePorts: @Sendable () -> [ServicePortName]
     package var readings: @Sendable (ArraySlice<ServicePortName>) -> [ServiceReading]
+    /// What was asked of the cluster's DNS; nothing where nobody answers.
+    package var names: @Sendable () -> [NameReading] = { [] }
     /// The objects in force.
     package var inventory = InventoryStore()
     /// What a change of the manifests would come to; nil where that can't be told any more, for the process ends.

@@ -16,6 +16,7 @@ package final class DataPlane: Sendable {
     private let sharing: SharedListeners
     private let room: ConnectionRoom
     private let connectionsMax: Int?
+    private let names: NamePublisher?
 
     /// What the workers serve, as far as they have acknowledged it.
     fileprivate struct State {
@@ -42,11 +43,12 @@ package final class DataPlane: Sendable {
             if failure != 0 { throw DataPlaneError(BindFailure.text(errno: failure, source: address)) }
         }
         var (name, reason) = try EngineSelection.choose(settings.engine)
-        let room = ConnectionRoom(workers: settings.workers)
+        let room = ConnectionRoom(workers: settings.workers, nameAddresses: settings.names?.addresses.count ?? 0)
         let limit: @Sendable () -> Int = { room.budget.connections }
         let sessions: @Sendable () -> Int = { room.sessionsOfWorker }
         self.room = room
         connectionsMax = settings.connectionsMax
+        names = settings.names.map(NamePublisher.init)
         let ownMax = settings.listenersMax ?? min(Limits.ownListenersMax, HostLimits.openFiles() / (8 * settings.workers))
         sharing = SharedListeners(ownMax: max(1, ownMax))
         do throws(DataPlaneError) {
@@ -71,6 +73,14 @@ package final class DataPlane: Sendable {
     ///
     /// - Returns: what became of the frontends that were touched.
     package func apply(_ snapshot: RoutingSnapshot) async -> ListenerChanges {
+        // Names first, for the first of them take their addresses before any frontend could.
+        let nameFailures = await names?.publish(snapshot, to: workers) ?? []
+        var changes = await applyFrontends(snapshot)
+        changes.nameFailures = nameFailures
+        return changes
+    }
+
+    private func applyFrontends(_ snapshot: RoutingSnapshot) async -> ListenerChanges {
         var failures: [FrontendKey: Int32] = [:]
         let delta = state.withLock { state in state.delta(to: snapshot, workers: workers, sharing) }
         var open: [ServedFrontend] = []
@@ -241,6 +251,12 @@ package final class DataPlane: Sendable {
         }
     }
 
+    /// What was asked of the cluster's DNS, by address and protocol; nothing where nobody answers.
+    package func nameReadings() -> [NameReading] {
+        guard let settings = names?.settings else { return [] }
+        return (0..<2 * settings.addresses.count).map { NameReading(settings, socket: $0, workers) }
+    }
+
     /// The process and its workers, without Services and listeners, of which there may be thousands.
     package func overview() -> DataPlaneStatistics {
         var statistics = DataPlaneStatistics()
@@ -260,6 +276,7 @@ package final class DataPlane: Sendable {
             statistics.services = state.rows.statistics()
             return (state.frontends, state.failures)
         }
+        statistics.names = names.map { DataPlaneStatistics.Names($0.settings, nameReadings()) }
         statistics.listeners = ListenerReport.all(of: frontends.keys, frontends, failures).map { report in
             var listener = DataPlaneStatistics.Listener()
             listener.frontend = report.key.description

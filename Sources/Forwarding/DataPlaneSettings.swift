@@ -33,6 +33,8 @@ package struct DataPlaneSettings: Sendable {
     /// For Services that set none of their own.
     package var timeouts = Timeouts.standard
     package var connectionLogging = ConnectionLogging.off
+    /// The cluster's DNS; nil: nobody answers queries, and nothing is spent on it.
+    package var names: NameSettings?
     /// Seed of the workers' generators; worker n uses `seed &+ n`.
     package var seed: UInt64 = 0
     /// Reads the calling thread's count of heap allocations since it began; nil where nobody counts.
@@ -67,6 +69,8 @@ package struct ListenerChanges: Sendable {
     /// Sorted by key.
     package var reports: [ListenerReport] = []
     package var gone: [FrontendKey] = []
+    /// Where names can't be asked for.
+    package var nameFailures: [NameFailure] = []
 
     package init(reports: [ListenerReport] = [], gone: [FrontendKey] = []) {
         self.reports = reports

@@ -28,6 +28,11 @@ package struct DescriptorBudget: Equatable, Sendable {
     /// Pipes that each worker may have: not more than a sixteenth of the open files for all together.
     static func pipesOfWorker(openFiles: Int, workers: Int) -> Int { min(Engine.Limits.pipesMax, openFiles / (32 * workers)) }
 
+    /// TCP connections for queries that each worker may have: not more than a thirty-second of the open files for all together.
+    static func nameConnectionsOfWorker(openFiles: Int, workers: Int) -> Int {
+        min(Limits.nameConnectionsMax, max(1, openFiles / (32 * workers)))
+    }
+
     /// UDP sessions that each worker may have, with a socket each: a quarter of the open files for all together.
     static func sessionsOfWorker(openFiles: Int, workers: Int) -> Int {
         min(Limits.sessionsMax, max(1, openFiles / (4 * workers)))
@@ -48,9 +53,16 @@ final class ConnectionRoom: Sendable {
     private let workers: Int
     /// Sockets that the workers listen on.
     private let listeners = Atomic<Int>(0)
+    /// What queries of each worker come by.
+    private let ofNames: Int
     private let servesDatagrams = Atomic<Bool>(false)
 
-    init(workers: Int) { self.workers = workers }
+    /// - Parameter nameAddresses: where queries are answered.
+    init(workers: Int, nameAddresses: Int = 0) {
+        self.workers = workers
+        let connections = DescriptorBudget.nameConnectionsOfWorker(openFiles: HostLimits.openFiles(), workers: workers)
+        ofNames = nameAddresses == 0 ? 0 : workers * (2 * nameAddresses + connections)
+    }
 
     func setListeners(_ count: Int, servesDatagrams: Bool) {
         listeners.store(count, ordering: .relaxed)
@@ -62,7 +74,7 @@ final class ConnectionRoom: Sendable {
 
     var budget: DescriptorBudget {
         DescriptorBudget(
-            openFiles: HostLimits.openFiles(), workers: workers, listeners: listeners.load(ordering: .relaxed),
+            openFiles: HostLimits.openFiles(), workers: workers, listeners: listeners.load(ordering: .relaxed) + ofNames,
             servesDatagrams: servesDatagrams.load(ordering: .relaxed))
     }
 }

@@ -37,6 +37,23 @@ package enum Limits {
     /// Sessions looked at in one tick of a sweep.
     static let sessionsSweptPerTick: UInt32 = 1024
 
+    /// Addresses at which names may be asked for.
+    package static let nameAddressesMax = 32
+    /// Open TCP connections for queries, of one worker, where the limit of open files leaves room for as many; beyond it the one that has
+    /// been idle for longest is closed.
+    package static let nameConnectionsMax = 256
+    /// A query over TCP that is longer ends its connection. With every option that clients send it is a quarter of that.
+    package static let queryBytesMax = 2048
+    /// How long a connection may stand without a query that has come whole, or an answer's byte that was taken.
+    package static let nameIdleNanoseconds: UInt64 = 10_000_000_000
+    /// How often connections are looked after, and how soon one is that found no buffer.
+    static let nameLookNanoseconds: UInt64 = 1_000_000_000
+    static let nameRetryNanoseconds: UInt64 = 50_000_000
+    /// listen(2)'s backlog for them.
+    static let nameBacklog: Int32 = 256
+    /// What a network of clients may be ahead of its rate of answers.
+    static let nameBurstNanoseconds: UInt64 = 500_000_000
+
     /// Closed connections that a worker may hand over for the log before they are taken, ten times a second; what comes when it is
     /// full is counted and not logged. A power of two.
     package static let connectionRecordsMax = 8192

@@ -105,6 +105,22 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package init() {}
     }
 
+    /// What was asked of the cluster's DNS, at all addresses.
+    package struct Names: Sendable, Codable {
+        package var addresses: [String] = []
+        package var domain = ""
+        /// By type, by code, by reason (`QueryDrop.name`), each without those that never happened.
+        package var requests: [String: UInt64] = [:]
+        package var responses: [String: UInt64] = [:]
+        package var dropped: [String: UInt64] = [:]
+        /// Of TCP; closed ones by reason.
+        package var connections: UInt64 = 0
+        package var connectionsActive: UInt64 = 0
+        package var closed: [String: UInt64] = [:]
+
+        package init() {}
+    }
+
     package var engine = ""
     package var engineReason = ""
     /// Generation of the last snapshot that every worker acknowledged.
@@ -114,6 +130,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
     package var workers: [Worker] = []
     package var listeners: [Listener] = []
     package var services: [Service] = []
+    /// nil where nobody answers queries.
+    package var names: Names?
 
     package init() {}
 }

@@ -42,6 +42,7 @@ struct AllocationCheck {
             for udpClass in UDPClass.allCases {
                 allocations += count("UDP, \(udpClass.rawValue)", WarmDatagrams(clients: 1000, udpClass).measure(), of: "sessions")
             }
+            allocations += count("DNS", WarmNames().measure())
         }
         if allocations > 0 { exit(1) }
     }

@@ -12,7 +12,7 @@ enum Rules {
         "Engine": ["CLiburing", "CLinux", "Addressing"],
         "Routing": ["Addressing"],
         "DNS": ["Routing", "Addressing"],
-        "Forwarding": ["Engine", "Routing", "Addressing"],
+        "Forwarding": ["DNS", "Engine", "Routing", "Addressing"],
         "ServiceModel": ["Addressing"],
         "ControlPlane": ["ServiceModel", "Routing", "Addressing"],
         "ObjectSources": ["ServiceModel", "CLinux", "Yams"],
@@ -24,7 +24,8 @@ enum Rules {
             "NIOHTTP1", "NIOPosix", "FoundationEssentials",
         ],
         "CLI": [
-            "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "Engine", "Forwarding", "HostNetwork", "ObjectSources",
+            "AdminServer", "Addressing", "CAllocationCounter", "ControlPlane", "DNS", "Engine", "Forwarding", "HostNetwork",
+            "ObjectSources",
             "Probing", "Routing", "ServiceModel", "StateStore", "ArgumentParser", "Dispatch", "Logging", "ServiceLifecycle",
         ],
     ]
@@ -277,7 +278,7 @@ enum Rules {
         func names(_ lines: [Substring], _ quote: Character) -> Set<Substring> {
             Set(
                 lines.flatMap { $0.split(separator: quote) }.filter { word in
-                    ["ringway_", "process_", "kubeproxy_"].contains { word.hasPrefix($0) && word.count > $0.count }
+                    ["ringway_", "process_", "kubeproxy_", "coredns_"].contains { word.hasPrefix($0) && word.count > $0.count }
                 })
         }
         let known = names(files.filter { $0.path.hasPrefix("Sources/AdminServer/Metrics/") }.flatMap(\.lines), "\"")

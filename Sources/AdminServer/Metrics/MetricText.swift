@@ -22,15 +22,15 @@ struct MetricText {
     }
 
     /// Cumulative buckets, their sum and count.
-    mutating func add(_ name: String, _ histogram: Histogram.Reading) {
+    mutating func add(_ name: String, _ labels: [(String, String)], _ histogram: Histogram.Reading) {
         var count: UInt64 = 0
         for (bound, bucket) in zip(histogram.bounds, histogram.buckets) {
             count += bucket
-            add("\(name)_bucket", [("le", bound.metricText)], count)
+            add("\(name)_bucket", labels + [("le", bound.metricText)], count)
         }
-        add("\(name)_bucket", [("le", "+Inf")], histogram.count)
-        add("\(name)_sum", [], histogram.sum)
-        add("\(name)_count", [], histogram.count)
+        add("\(name)_bucket", labels + [("le", "+Inf")], histogram.count)
+        add("\(name)_sum", labels, histogram.sum)
+        add("\(name)_count", labels, histogram.count)
     }
 
     /// Hands over what is written so far.

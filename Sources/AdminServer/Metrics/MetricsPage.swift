@@ -28,6 +28,8 @@ struct MetricsPage {
                 if let value = metric.value(worker) { text.add(metric.metric.name, [("worker", "\(worker.index)")], value) }
             }
         }
+        let names = subject.names()
+        if !names.isEmpty { for metric in NameMetric.all { metric.add(names, to: &text) } }
         try await put(text.take())
 
         let readings = await readings()

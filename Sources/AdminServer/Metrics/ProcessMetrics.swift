@@ -76,7 +76,7 @@ extension MetricText {
             for sample in samples { add(name, sample.labels, sample.value) }
         case .histogram(let histogram?):
             begin(process.metric)
-            add(name, histogram)
+            add(name, [], histogram)
         }
     }
 }

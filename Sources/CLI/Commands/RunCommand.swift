@@ -139,6 +139,8 @@ struct RunCommand: AsyncParsableCommand {
             valueName: "directory"))
     var stateDirectory: StateDirectoryArgument?
 
+    @OptionGroup(title: "Names") var names: NameOptions
+
     @OptionGroup(title: "This node") var node: NodeOptions
 
     /// Read by `validate`, used by `run`.
@@ -211,6 +213,7 @@ struct RunCommand: AsyncParsableCommand {
             idle: idleTimeout.duration, halfClose: halfCloseTimeout.duration, keepalive: tcpKeepalive.duration,
             userTimeout: tcpUserTimeout.duration)
         settings.connectionLogging = logConnections
+        settings.names = names.settings(owned: allocation.serviceCidr.ranges)
         settings.seed = seed ?? UInt64.random(in: .min ... .max)
         settings.allocationCount = { ringway_allocation_count() }
         return settings

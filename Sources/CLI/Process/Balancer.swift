@@ -99,7 +99,7 @@ struct Balancer {
         admission = ServiceAdmission(allocations: options.allocations, loadBalancerClass: options.loadBalancerClass)
         commandLine = CommandLineObjects(options.shorthands)
         node = options.node
-        compiler = SnapshotCompiler(node: options.node.node, proxyName: options.proxyName)
+        compiler = SnapshotCompiler(node: options.node.node, proxyName: options.proxyName, names: options.settings.names?.scope)
         let status = status
         serviceHealth = ServiceHealthServers { status.phase == .serving && !status.liveness().contains(where: \.isFailure) }
         let sink = LogSink(format: options.logFormat)
@@ -157,7 +157,13 @@ struct Balancer {
 
         followHost()
         log(node.look())
-        await begin(on: dataPlane, admin: admin, watching: source?.watchDescription)
+        let failures = await begin(on: dataPlane, admin: admin, watching: source?.watchDescription)
+        guard failures.isEmpty else {
+            for failure in failures { logger.error("\(failure.message)") }
+            log(virtualAddresses.end())
+            await admin.stop()
+            return ExitStatus.failure
+        }
         if let source {
             Task {
                 for await since in source.changes { eventsContinuation.yield(.manifestsChanged(since: since)) }
@@ -267,10 +273,15 @@ struct Balancer {
     // MARK: Applying
 
     /// The first snapshot, and the greeting.
-    private mutating func begin(on dataPlane: DataPlane, admin: AdminServers, watching: String?) async {
+    ///
+    /// - Returns: where names can't be asked for, though somebody wants it: then nothing has begun.
+    private mutating func begin(on dataPlane: DataPlane, admin: AdminServers, watching: String?) async -> [NameFailure] {
         let (compilation, news) = compile()
         var reports = ListenerChanges()
-        if let snapshot = compilation.snapshot { reports = await apply(snapshot, on: dataPlane) }
+        // Where there is nothing to serve, there may be something to say.
+        let asked = options.settings.names == nil ? nil : compiler.snapshot
+        if let snapshot = compilation.snapshot ?? asked { reports = await apply(snapshot, on: dataPlane) }
+        guard reports.nameFailures.isEmpty else { return reports.nameFailures }
         show(news)
         prober?.probe(compilation.probes)
         status.configured(objects: objectCount, rejectedObjects: state.rejectedObjects, generation: compiler.snapshot.generation)
@@ -284,7 +295,7 @@ struct Balancer {
             engine: dataPlane.engine, limits: limits, snapshot: compiler.snapshot, reports: reports.reports, sources: options.arguments,
             adminSocket: admin.socket?.place.description,
             adminSocketIsDefault: admin.socket?.place.description == AdminSocketLocation.ofThisUser.path,
-            adminAddress: admin.listener?.place.description)
+            adminAddress: admin.listener?.place.description, names: options.settings.names)
         switch options.logFormat {
         case .text:
             Host.write(greeting.lines.joined(separator: "\n") + "\n", to: .output)
@@ -308,8 +319,11 @@ struct Balancer {
                 "pinned": "\(options.settings.pinsWorkers)", "services": "\(totals.services)", "listeners": "\(totals.listeners)",
                 "endpoints": "\(totals.endpoints)", "rejectedObjects": "\(state.rejectedObjects)",
                 "adminSocket": "\(admin.socket?.place.description ?? "none")",
-                "adminListen": "\(admin.listener?.place.description ?? "none")", "watching": "\(watching ?? "nothing")",
+                "adminListen": "\(admin.listener?.place.description ?? "none")",
+                "dnsListen": "\(options.settings.names?.places.joined(separator: ",") ?? "none")",
+                "watching": "\(watching ?? "nothing")",
             ])
+        return []
     }
 
     /// What a compilation has for those who ask what there is.

@@ -1,4 +1,5 @@
 internal import Addressing
+internal import DNS
 internal import Forwarding
 internal import Routing
 
@@ -21,6 +22,8 @@ struct StartReport {
     var adminSocketIsDefault: Bool
     /// Where `/metrics` is; nil where it is off.
     var adminAddress: String?
+    /// Nil where nobody answers queries.
+    var names: NameSettings?
 
     var lines: [String] {
         // epoll is the second choice (or was asked for), so what follows it is a reason and not a list of features.
@@ -41,6 +44,10 @@ struct StartReport {
         if reports.isEmpty {
             let places = sources.joined(separator: " ")
             lines.append("listen   nothing yet: no Service with an address and a port in \(places); watching for changes")
+        }
+        if let names {
+            let places = names.places.joined(separator: " ")
+            lines.append("dns      udp+tcp \(places)  \(String(names.responder.domain.description.dropLast()))")
         }
         if let adminSocket {
             lines.append("admin    \(adminSocketIsDefault ? "ringway stats" : "ringway stats --admin-socket \(adminSocket)")")

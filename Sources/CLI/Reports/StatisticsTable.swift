@@ -9,6 +9,9 @@ struct StatisticsTable {
         let data = report.dataPlane
         var blocks = [process]
         if !data.services.isEmpty { blocks.append(Self.columns(services)) }
+        if let names = data.names {
+            blocks.append(Self.columns([["DNS", "ANSWERS", "DROPPED BECAUSE", "TCP", "TCP ACTIVE"]] + [Self.cells(names)], leftColumns: 3))
+        }
         let datagrams = data.services.filter { $0.transport == "UDP" }
         if !datagrams.isEmpty {
             let rows = datagrams.map { service in
@@ -93,6 +96,12 @@ struct StatisticsTable {
         if let reason = endpoint.because { state += ": \(reason)" }
         let weight = endpoint.weight == 1 || endpoint.state == "removed" ? "" : "weight \(endpoint.weight)"
         return [weight, state].filter { !$0.isEmpty }.joined(separator: ", ")
+    }
+
+    private static func cells(_ names: DataPlaneStatistics.Names) -> [String] {
+        [
+            names.domain, counts(names.responses), counts(names.dropped), "\(names.connections)", "\(names.connectionsActive)",
+        ]
     }
 
     private static func name(_ service: DataPlaneStatistics.Service) -> String {

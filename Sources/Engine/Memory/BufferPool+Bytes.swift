@@ -25,6 +25,21 @@ extension BufferPool {
         }
     }
 
+    /// Copies unsent bytes of a buffer, from the first on, into a table.
+    package func copyUnsent(of buffer: BufferID, count: Int, to bytes: inout FixedTable<UInt8>, at position: Int) {
+        let record = self[buffer]
+        precondition(count >= 0 && count <= Int(record.length), "more bytes than are unsent")
+        precondition(position >= 0 && position <= bytes.capacity &- count, "no room for the bytes")
+        unsafe UnsafeMutableRawPointer(bytes.base + position).copyMemory(from: address(of: buffer) + Int(record.offset), byteCount: count)
+    }
+
+    /// Copies bytes of a table into a buffer that was taken, at its beginning.
+    package func fill(_ buffer: BufferID, from bytes: borrowing FixedTable<UInt8>, at position: Int, count: Int) {
+        precondition(Int(buffer.rawValue) < capacity && count >= 0 && count <= bufferSize, "outside the buffer")
+        precondition(position >= 0 && position <= bytes.capacity &- count, "bytes outside the table")
+        unsafe address(of: buffer).copyMemory(from: bytes.base + position, byteCount: count)
+    }
+
     /// Copies `count` bytes of `source` at `position` into a buffer that was taken, at `offset`.
     package func fill(_ buffer: BufferID, at offset: Int, from source: [UInt8], at position: Int, count: Int) {
         precondition(Int(buffer.rawValue) < capacity && offset >= 0 && count >= 0 && offset + count <= bufferSize, "outside the buffer")

@@ -14,6 +14,9 @@ package struct ByteQueue: BitwiseCopyable, Sendable {
 
     package var isEmpty: Bool { count == 0 }
 
+    /// Unsent bytes of the first buffer; 0 where there is none.
+    package func firstBytes(in pool: BufferPool) -> Int { count == 0 ? 0 : pool.unsentCount(of: head) }
+
     /// Takes over a buffer whose first `length` bytes, at least one, are to be sent.
     package mutating func append(_ buffer: BufferID, length: Int, in pool: BufferPool) {
         precondition(length > 0 && length <= pool.bufferSize, "a queued buffer holds at least one byte")
@@ -49,6 +52,21 @@ package struct ByteQueue: BitwiseCopyable, Sendable {
             pool.fill(buffer, at: 0, from: source, at: end - part, count: part)
             prepend(buffer, length: part, in: pool)
             end -= part
+        }
+        return true
+    }
+
+    /// Copies bytes of a table into buffers of the pool, behind what is queued. False, and nothing is done, where the pool has not enough
+    /// buffers.
+    package mutating func append(_ source: borrowing FixedTable<UInt8>, count length: Int, in pool: BufferPool) -> Bool {
+        guard pool.freeCount >= (length + pool.bufferSize - 1) / pool.bufferSize else { return false }
+        var position = 0
+        while position < length {
+            let part = min(pool.bufferSize, length - position)
+            guard let buffer = pool.take() else { preconditionFailure("a free buffer is not there") }
+            pool.fill(buffer, from: source, at: position, count: part)
+            append(buffer, length: part, in: pool)
+            position += part
         }
         return true
     }

@@ -336,6 +336,27 @@ package final class DatagramBatch {
         return (0, calls)
     }
 
+    // MARK: - Reading, and answering from here
+
+    /// Calls `body` with bytes of a datagram.
+    package func withBytes(of index: Int, _ range: Range<Int>, _ body: (Span<UInt8>) -> Void) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= self[index].length, "bytes outside the datagram")
+        unsafe body(UnsafeRawBufferPointer(start: place(index) + range.lowerBound, count: range.count).bindMemory(to: UInt8.self).span)
+    }
+
+    /// Queues a datagram behind the others; `fill` writes it where it will be sent from, and answers its length. 0: there is none.
+    package func enqueue(to: SocketAddress, source: IPAddress?, _ fill: (inout MutableSpan<UInt8>) -> Int) {
+        precondition(count < Self.capacity, "no room for the datagram")
+        let bytes = unsafe UnsafeMutableRawBufferPointer(start: place(count), count: Self.placeBytes).bindMemory(to: UInt8.self)
+        var span = unsafe bytes.mutableSpan
+        let length = fill(&span)
+        guard length > 0 else { return }
+        precondition(length <= Self.placeBytes, "more bytes than a datagram has")
+        datagrams[count] = Datagram(length: length)
+        count &+= 1
+        enqueue(first: count &- 1, count: 1, segment: 0, to: to, source: source)
+    }
+
     // MARK: - For drivers without a kernel, and for tests
 
     /// Puts a datagram behind those that are there.

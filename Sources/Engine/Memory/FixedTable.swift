@@ -30,6 +30,29 @@ public struct FixedTable<Element: BitwiseCopyable>: ~Copyable {
     }
 }
 
+extension FixedTable where Element == UInt8 {
+    /// Calls `body` with some of the bytes.
+    package func withBytes(_ range: Range<Int>, _ body: (Span<UInt8>) -> Void) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= capacity, "bytes outside the table")
+        unsafe body(UnsafeBufferPointer(start: base + range.lowerBound, count: range.count).span)
+    }
+
+    /// Calls `body` with some of the bytes, to change them.
+    package mutating func withMutableBytes(_ range: Range<Int>, _ body: (inout MutableSpan<UInt8>) -> Void) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= capacity, "bytes outside the table")
+        let bytes = unsafe UnsafeMutableBufferPointer(start: base + range.lowerBound, count: range.count)
+        var span = unsafe bytes.mutableSpan
+        body(&span)
+    }
+
+    /// Moves bytes to the beginning of a range, from further on in the table.
+    package mutating func moveBytes(_ range: Range<Int>, to position: Int) {
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= capacity && position >= 0 && position <= range.lowerBound, "no such bytes")
+        unsafe UnsafeMutableRawPointer(base + position).copyMemory(from: base + range.lowerBound, byteCount: range.count)
+    }
+}
+
 /// Private zeroed memory from mmap(2), not reserved in advance. Traps when the address space is full.
 func mapZeroed(_ bytes: Int) -> UnsafeMutableRawPointer {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE

@@ -15,6 +15,13 @@ package enum HostLimits {
     /// CLOCK_MONOTONIC, which the workers' times are made from.
     package static func monotonicNanoseconds() -> UInt64 { monotonicClock() }
 
+    /// CLOCK_REALTIME: whole seconds since 1970.
+    package static func secondsSince1970() -> UInt64 {
+        var time = timespec()
+        guard unsafe clock_gettime(CLOCK_REALTIME, &time) == 0 else { return 0 }
+        return UInt64(clamping: time.tv_sec)
+    }
+
     /// Whether an address of TCP or UDP could be bound by somebody who does not share it: 0, or the errno of bind(2).
     ///
     /// The workers' listeners share their address (SO_REUSEPORT), and would share it just as silently with another process of

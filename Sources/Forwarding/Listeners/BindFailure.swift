@@ -16,6 +16,19 @@ enum BindFailure {
         }
     }
 
+    /// Why names can't be asked for at an address.
+    static func text(errno: Int32, names key: FrontendKey) -> String {
+        let port = key.address.port.rawValue
+        switch errno {
+        case EADDRINUSE:
+            let stub =
+                port == 53 ? "; where that is systemd-resolved, its stub keeps 127.0.0.53 and 127.0.0.54 only: choose another address" : ""
+            return text(errno: errno, key) + stub
+        case EACCES, EPERM: return text(errno: errno, key) + ", or another port than \(port)"
+        default: return text(errno: errno, key)
+        }
+    }
+
     /// Why connections can't be made from an address.
     static func text(errno: Int32, source address: IPAddress) -> String { "--source-addresses: \(text(errno: errno, address))" }
 

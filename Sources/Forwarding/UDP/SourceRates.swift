@@ -14,7 +14,9 @@ struct SourceRates: ~Copyable {
     private static let cells = 1 << 16
     private var table = FixedTable<Cell>(zeroedCapacity: cells)
     /// A client may be ahead by what it may send in this time, and by one datagram at least.
-    private static let burstNanoseconds: UInt64 = 100_000_000
+    private let burstNanoseconds: UInt64
+
+    init(burstNanoseconds: UInt64 = 100_000_000) { self.burstNanoseconds = burstNanoseconds }
 
     /// Whether `count` datagrams are within the rate; counts them if they are.
     ///
@@ -25,7 +27,7 @@ struct SourceRates: ~Copyable {
         if cell.key != key, cell.usedUpAt > now { return true }
         let interval = max(1, 1_000_000_000 / UInt64(rate))
         let begin = cell.key == key ? max(cell.usedUpAt, now) : now
-        guard begin &- now <= Self.burstNanoseconds else { return false }
+        guard begin &- now <= burstNanoseconds else { return false }
         table[place] = Cell(key: key, usedUpAt: begin &+ interval &* UInt64(count))
         return true
     }

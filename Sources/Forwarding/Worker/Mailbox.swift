@@ -8,6 +8,8 @@ package enum WorkerCommand: Sendable {
     /// Serve these frontends in addition, put these groups in place of older ones, close these.
     case apply(
         open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey], acknowledge: @Sendable (WorkerReply) -> Void)
+    /// Answer queries by this zone; the first one opens the sockets for them. The answer: those that could not be opened.
+    case serveNames(ZoneHandover, acknowledge: @Sendable ([(socket: Int, errno: Int32)]) -> Void)
     /// Reset the connections that are counted in these rows, once so many nanoseconds have passed: their Services are no more.
     case resetDeleted([(serviceRow: Int, after: UInt64)])
     /// Leave the connections of these rows alone: they have Services again.

@@ -3,4 +3,5 @@ enum OperationKind: UInt8 {
     case accept = 1
     case connect, receiveFromClient, receiveFromServer, sendToClient, sendToServer, transferFromClient, transferFromServer
     case watchListener, watchUpstream
+    case watchNames, acceptNames, receiveQuery, sendAnswer
 }

@@ -15,6 +15,8 @@ extension Worker {
                 let reply = self.reply
                 self.reply = WorkerReply()
                 acknowledge(reply)
+            case .serveNames(let handover, let acknowledge):
+                acknowledge(serveNames(handover))
             case .resetDeleted(let rows):
                 for (row, after) in rows { deletions.append(Deletion(serviceRow: UInt32(row), at: now &+ after)) }
                 nextChoreAt = now
@@ -29,6 +31,7 @@ extension Worker {
                 // UDP goes on until now: it has nothing that could be finished.
                 for slot in 0..<UInt32(listeners.touched) where listeners[slot].phase == .open { closeListener(slot) }
                 sessionSweep = 0
+                stopNames()
             }
         }
     }

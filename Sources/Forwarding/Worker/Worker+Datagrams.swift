@@ -8,6 +8,7 @@ extension Worker {
     /// A completion of a socket of datagrams.
     mutating func handleWatch(_ kind: OperationKind, _ completion: Completion) {
         let slot = completion.token.slot
+        if kind.rawValue > OperationKind.watchUpstream.rawValue { return namesCompleted(kind, completion) }
         if kind == .watchUpstream {
             guard upstreams.isCurrent(completion.token) else { return dropStale(completion) }
             upstreamCompleted(slot, completion)
@@ -19,6 +20,7 @@ extension Worker {
 
     /// After a tick's completions: what was left unread has its turn, and all replies leave, before anything can happen to their listener.
     mutating func finishDatagrams() {
+        if names.hasUnread { takeLeftQueries() }
         if !unreadListeners.isEmpty || !unreadUpstreams.isEmpty { takeLeftDatagrams() }
         if replies.count > 0 { flushReplies() }
     }

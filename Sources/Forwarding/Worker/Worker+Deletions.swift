@@ -20,7 +20,8 @@ extension Worker {
     mutating func doChores() {
         forgetGuests()
         resetDeleted()
-        nextChoreAt = min(listeners.nextDeparture ?? .max, deletions.lazy.map(\.at).min() ?? .max)
+        lookAfterNames()
+        nextChoreAt = min(listeners.nextDeparture ?? .max, deletions.lazy.map(\.at).min() ?? .max, names.lookAt)
     }
 
     /// Goes on with the first deletion that is due.

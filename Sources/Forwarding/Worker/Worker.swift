@@ -52,6 +52,7 @@ package struct Worker: ~Copyable {
     /// The next slot of a sweep that closes sessions without a listener; nil when there is none.
     var sessionSweep: UInt32?
     var reply = WorkerReply()
+    var names: NameServer
     /// Who connected to what, of flows that say so (`TCPFlow.hasAddresses`), by slot; of all others at least the client's address while
     /// connections are logged.
     var addresses: FixedTable<ProxyAddresses>
@@ -127,6 +128,9 @@ package struct Worker: ~Copyable {
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
+        names = NameServer(
+            settings.names, counters: settings.nameCounters, connectionsMax: settings.nameConnectionsMax, seed: settings.seed,
+            unused: replies)
     }
 
     /// The tick's time in nanoseconds.
@@ -164,14 +168,14 @@ package struct Worker: ~Copyable {
         settleAccepting()
         publishCounters()
         let isDone = flows.active == 0 && upstreams.active == 0 && submissions.isEmpty && listeners.draining.isEmpty
-        if let stopDeadline, isDone || now >= stopDeadline { isStopped = true }
+        if let stopDeadline, isDone && !names.isBusy || now >= stopDeadline { isStopped = true }
     }
 
     func waitNanoseconds() -> UInt64 {
         if isWoken || resetSweep != nil { return 0 }
         var wait = timers.waitNanoseconds(now)
         if hasServedDatagrams {
-            if sessionSweep != nil || !unreadListeners.isEmpty || !unreadUpstreams.isEmpty { return 0 }
+            if sessionSweep != nil || names.hasUnread || !unreadListeners.isEmpty || !unreadUpstreams.isEmpty { return 0 }
             wait = min(wait, sessionTimers.waitNanoseconds(now))
         }
         if let stopDeadline { wait = min(wait, stopDeadline > now ? stopDeadline - now : 0, 10_000_000) }
@@ -230,7 +234,7 @@ package struct Worker: ~Copyable {
         guard flows.isCurrent(completion.token) else { return dropStale(completion) }
         let slot = completion.token.slot
         switch kind {
-        case .accept, .watchListener, .watchUpstream: break
+        case .accept, .watchListener, .watchUpstream, .watchNames, .acceptNames, .receiveQuery, .sendAnswer: break
         case .connect: connectCompleted(slot, completion.result)
         case .receiveFromClient:
             if flows[slot].isInspected { inspect(slot, completion) } else { receiveCompleted(slot, .client, completion) }

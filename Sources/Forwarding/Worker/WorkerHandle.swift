@@ -7,6 +7,7 @@ final class WorkerHandle: Sendable {
     let index: Int
     let cpu: Int?
     let counters: CounterTable
+    let nameCounters: CounterTable
     private let ring: ConnectionRing
     /// Closed connections that were taken from the ring and did not make it into the log.
     private let notLogged = Atomic<UInt64>(0)
@@ -15,11 +16,13 @@ final class WorkerHandle: Sendable {
     private let countsAllocations: Bool
 
     private init(
-        index: Int, cpu: Int?, counters: CounterTable, mailbox: Mailbox, thread: WorkerThread, ring: ConnectionRing, countsAllocations: Bool
+        index: Int, cpu: Int?, counters: CounterTable, nameCounters: CounterTable, mailbox: Mailbox, thread: WorkerThread,
+        ring: ConnectionRing, countsAllocations: Bool
     ) {
         self.index = index
         self.cpu = cpu
         self.counters = counters
+        self.nameCounters = nameCounters
         self.mailbox = mailbox
         self.thread = thread
         self.ring = ring
@@ -57,6 +60,10 @@ final class WorkerHandle: Sendable {
             if settings.connectionLogging != .off { worker.connectionRing = ConnectionRing(capacity: Limits.connectionRecordsMax) }
             worker.health = health
             worker.allocationCount = settings.allocationCount
+            worker.names = settings.names
+            worker.nameCounters = makeNameCounters(settings.names)
+            worker.nameConnectionsMax = DescriptorBudget.nameConnectionsOfWorker(
+                openFiles: HostLimits.openFiles(), workers: settings.workers)
             worker.pipesMax = DescriptorBudget.pipesOfWorker(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
@@ -90,8 +97,8 @@ final class WorkerHandle: Sendable {
         switch birth.wait() {
         case .success(let mailbox):
             return WorkerHandle(
-                index: index, cpu: cpu, counters: counters, mailbox: mailbox, thread: thread, ring: settings.connectionRing,
-                countsAllocations: settings.allocationCount != nil)
+                index: index, cpu: cpu, counters: counters, nameCounters: settings.nameCounters, mailbox: mailbox, thread: thread,
+                ring: settings.connectionRing, countsAllocations: settings.allocationCount != nil)
         case .failure(let error):
             thread.join()
             throw error
@@ -108,6 +115,13 @@ final class WorkerHandle: Sendable {
     func apply(open: [ServedFrontend], replace: [ServedFrontend], close: [FrontendKey]) async -> WorkerReply {
         await withCheckedContinuation { continuation in
             post(.apply(open: open, replace: replace, close: close) { continuation.resume(returning: $0) })
+        }
+    }
+
+    /// Hands over the names to answer from, and waits until the worker does.
+    func serveNames(_ handover: ZoneHandover) async -> [(socket: Int, errno: Int32)] {
+        await withCheckedContinuation { continuation in
+            post(.serveNames(handover) { continuation.resume(returning: $0) })
         }
     }
 

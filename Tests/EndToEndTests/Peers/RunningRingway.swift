@@ -253,6 +253,17 @@ struct Statistics: Decodable {
         var message: String?
     }
 
+    struct Names: Decodable {
+        var addresses: [String]
+        var domain: String
+        var requests: [String: UInt64]
+        var responses: [String: UInt64]
+        var dropped: [String: UInt64]
+        var connections: UInt64
+        var connectionsActive: UInt64
+        var closed: [String: UInt64]
+    }
+
     var version: String
     var pid: Int32
     var uptimeSeconds: Double
@@ -264,6 +275,7 @@ struct Statistics: Decodable {
     var workers: [Worker]
     var listeners: [Listener]
     var services: [Service]
+    var names: Names?
 
     var connectionsActive: UInt64 { workers.reduce(0) { $0 + $1.connectionsActive } }
     var connectionsAccepted: UInt64 { workers.reduce(0) { $0 + $1.connectionsAccepted } }

@@ -1,0 +1,171 @@
+import Addressing
+import DNS
+import Engine
+import Routing
+
+/// What a worker has to answer queries with. Where nobody asked for that it is empty, and nothing in it is touched.
+struct NameServer: ~Copyable {
+    /// A socket of the worker at which queries come: those of UDP at even numbers, the one of TCP at the same address behind it.
+    struct Socket: BitwiseCopyable {
+        enum Phase: UInt8, BitwiseCopyable { case closed, open, closing }
+
+        var generation: UInt32 = 0
+        var phase = Phase.closed
+        /// Whether a watch, or an accept, is in the kernel.
+        var isArmed = false
+        var isCancelled = false
+        /// There was more than a turn takes.
+        var isUnread = false
+        var socket = SocketID.none
+    }
+
+    let settings: NameSettings?
+    private let answering: Answering
+    /// The names that are answered from now on.
+    var zone = Zone.empty
+    var sockets: FixedTable<Socket>
+    let socketCount: Int
+    var connections: NameConnectionTable
+    /// What UDP clients are answered in a turn.
+    let answers: DatagramBatch
+    var hasUnread = false
+    /// When connections are looked after.
+    var lookAt = UInt64.max
+    private var rates: ResponseRates
+    /// Beginnings of queries, one place for each connection: the length and what follows.
+    private var partials: FixedTable<UInt8>
+    /// Answers to what came at once over one connection.
+    private var written: FixedTable<UInt8>
+
+    private static let partialStride = 2 + Limits.queryBytesMax
+    private static let messageMax = 65_535
+    private static let writtenMax = 2 * (2 + messageMax)
+
+    /// - Parameter unused: a batch that is not written to where there are no settings.
+    init(_ settings: NameSettings?, counters: CounterTable, connectionsMax: Int, seed: UInt64, unused: DatagramBatch) {
+        self.settings = settings
+        answering = Answering(responder: Responder(settings?.responder ?? .init(domain: DomainName(".")!)), counters: counters)
+        let addresses = min(settings?.addresses.count ?? 0, Limits.nameAddressesMax)
+        let connectionsMax = settings == nil ? 0 : max(1, connectionsMax)
+        socketCount = 2 * addresses
+        sockets = FixedTable(zeroedCapacity: socketCount)
+        connections = NameConnectionTable(openMax: connectionsMax)
+        answers = settings == nil ? unused : DatagramBatch(takesNames: false)
+        rates = ResponseRates(rate: settings?.responsesPerSourceMax, secret: Mixer.mix(seed ^ 0x6e61_6d65_7261_7465))
+        partials = FixedTable(zeroedCapacity: 2 * connectionsMax * Self.partialStride)
+        written = FixedTable(zeroedCapacity: settings == nil ? 0 : Self.writtenMax)
+    }
+
+    /// Whether sockets or connections are still to be closed.
+    var isBusy: Bool {
+        for index in 0..<socketCount where sockets[index].phase != .closed { return true }
+        return connections.active > 0
+    }
+
+    func address(of socket: Int) -> SocketAddress {
+        guard let settings else { preconditionFailure("a socket for names, which nobody asked for") }
+        return settings.addresses[socket / 2]
+    }
+
+    var counters: CounterTable { answering.counters }
+
+    // MARK: - Answering over UDP
+
+    /// Answers what was taken from a socket, from a place on, as long as there is room for answers.
+    ///
+    /// - Parameter offset: within that place, where the kernel has joined datagrams.
+    /// - Returns: where to go on once the answers have left; nil where all are answered.
+    mutating func answer(
+        _ queries: DatagramBatch, at socket: Int, from start: (place: Int, offset: Int), _ now: UInt64, random: inout RandomSource
+    ) -> (place: Int, offset: Int)? {
+        var offset = start.offset
+        for place in start.place..<queries.count {
+            let datagram = queries[place]
+            // One that can't be answered, for its sender has no port, is no client's.
+            guard let client = datagram.from else { continue }
+            let step = datagram.segment == 0 ? max(1, datagram.length) : datagram.segment
+            while offset < datagram.length {
+                guard answers.room > 0 else { return (place, offset) }
+                let range = offset..<min(offset &+ step, datagram.length)
+                queries.withBytes(of: place, range) { message in
+                    answers.enqueue(to: client, source: datagram.to) { reply in
+                        answerLimited(message, client.address, at: socket, now, random: &random, into: &reply)
+                    }
+                }
+                offset &+= step
+            }
+            offset = 0
+        }
+        return nil
+    }
+
+    private mutating func answerLimited(
+        _ message: Span<UInt8>, _ client: IPAddress, at socket: Int, _ now: UInt64, random: inout RandomSource,
+        into reply: inout MutableSpan<UInt8>
+    ) -> Int {
+        let verdict = rates.verdict(on: client, now, random: &random)
+        if verdict == .drop {
+            counters.add(1, row: socket, column: NameColumn.dropped + QueryDrop.rateLimit.rawValue)
+            return 0
+        }
+        let length = answering.answer(message, zone, at: socket, over: .udp, random: &random, into: &reply)
+        guard verdict == .truncate, length >= MessageFacts.headerBytes else { return length }
+        counters.add(1, row: socket, column: NameColumn.dropped + QueryDrop.rateLimitTruncated.rawValue)
+        return MessageFacts.truncate(&reply, length)
+    }
+
+    // MARK: - Answering over TCP
+
+    /// Takes bytes out of a connection's inbox, and answers the queries among them, as long as its outbox has room.
+    ///
+    /// - Parameter outboxMax: buffers of the outbox.
+    /// - Returns: why the connection is to be closed; nil where it isn't.
+    mutating func answer(
+        connection slot: UInt32, outboxMax: UInt16, in pool: BufferPool, _ now: UInt64, random: inout RandomSource
+    ) -> NameConnection.Ending? {
+        let base = Int(slot) * Self.partialStride
+        while connections[slot].outbox.count < outboxMax {
+            var held = Int(connections[slot].partialBytes)
+            let taken = min(Self.partialStride - held, Int(connections[slot].inbox.firstBytes(in: pool)))
+            if taken > 0 {
+                pool.copyUnsent(of: connections[slot].inbox.head, count: taken, to: &partials, at: base + held)
+                connections[slot].inbox.consume(taken, in: pool)
+                held += taken
+            }
+            var position = 0
+            var used = 0
+            // One more answer fits behind half of what may be written at once.
+            while used <= Self.writtenMax / 2, held - position >= 2 {
+                let length = Int(partials[base + position]) << 8 | Int(partials[base + position + 1])
+                guard (MessageFacts.headerBytes...Limits.queryBytesMax).contains(length) else { return .malformed }
+                guard held - position >= 2 + length else { break }
+                let query = base + position + 2..<base + position + 2 + length
+                let answered = answer(query, of: slot, at: used + 2, random: &random)
+                guard answered > 0 else { return .malformed }
+                written[used] = UInt8(truncatingIfNeeded: answered >> 8)
+                written[used + 1] = UInt8(truncatingIfNeeded: answered)
+                used += 2 + answered
+                position += 2 + length
+            }
+            if position > 0 {
+                partials.moveBytes(base + position..<base + held, to: base)
+                connections[slot].movedAt = now
+            }
+            connections[slot].partialBytes = UInt16(truncatingIfNeeded: held - position)
+            if used > 0, !connections[slot].outbox.append(written, count: used, in: pool) { return .noBuffer }
+            if taken == 0, position == 0 { break }
+        }
+        return nil
+    }
+
+    private mutating func answer(_ query: Range<Int>, of slot: UInt32, at position: Int, random: inout RandomSource) -> Int {
+        let socket = Int(connections[slot].origin)
+        var length = 0
+        partials.withBytes(query) { message in
+            written.withMutableBytes(position..<position + Self.messageMax) { reply in
+                length = answering.answer(message, zone, at: socket, over: .tcp, random: &random, into: &reply)
+            }
+        }
+        return length
+    }
+}

@@ -1,0 +1,27 @@
+package import Addressing
+package import DNS
+import Routing
+
+/// What the data plane is told of the cluster's DNS.
+package struct NameSettings: Sendable {
+    /// Where each worker answers, over UDP and TCP; at most `Limits.nameAddressesMax`, each once.
+    package var addresses: [SocketAddress]
+    package var responder: Responder.Settings
+    /// Answers that one network of clients (/24, or /56 of IPv6) gets by UDP in a second; nil: any number. Not held against loopback,
+    /// private and link-local addresses.
+    package var responsesPerSourceMax: Int?
+
+    package init(addresses: [SocketAddress], responder: Responder.Settings, responsesPerSourceMax: Int? = nil) {
+        self.addresses = addresses
+        self.responder = responder
+        self.responsesPerSourceMax = responsesPerSourceMax
+    }
+}
+
+/// An address at which names can't be asked for.
+package struct NameFailure: Sendable, Equatable {
+    package let address: SocketAddress
+    package let transport: TransportProtocol
+    /// Why, and what to do.
+    package let reason: String
+}

@@ -1,0 +1,106 @@
+import Addressing
+import CAllocationCounter
+import DNS
+import Engine
+import EngineSimulator
+import Forwarding
+import Routing
+
+/// One worker on the simulated driver that is asked for names, over UDP and TCP.
+package struct WarmNames {
+    private static let address = SocketAddress(IPAddress(ipv4: 0x0a60_000a), PortNumber(53)!)
+    private static let queriesOfRound = 2000
+
+    private let network: SimulatedNetwork
+    private let driver: SimulatedDriver
+    private let mailbox: Mailbox
+    private let settings: WorkerSettings
+
+    package init() {
+        var networkSettings = SimulatedNetwork.Settings()
+        networkSettings.connectionsMax = 64
+        networkSettings.peersMax = 1
+        networkSettings.socketsMax = 256
+        networkSettings.datagramsMax = 1024
+        network = SimulatedNetwork(seed: 1, settings: networkSettings)
+        var driverSettings = SimulatedDriver.Settings()
+        driverSettings.buffers = 256
+        driverSettings.bufferSize = 512
+        driverSettings.auditInterval = 0
+        driver = SimulatedDriver(network: network, driverSettings)
+        mailbox = Mailbox(wakeUp: driver.wakeUp)
+        var settings = WorkerSettings()
+        settings.flowsMax = 1
+        let names = NameSettings(
+            addresses: [Self.address], responder: Responder.Settings(domain: DomainName("cluster.local")!), responsesPerSourceMax: 1000)
+        settings.names = names
+        settings.nameCounters = makeNameCounters(names)
+        settings.nameConnectionsMax = 4
+        self.settings = settings
+    }
+
+    /// Answers rounds of queries and measures all but the first, which warms up.
+    package func measure() -> WarmWorker.Finding {
+        var worker = Worker(driver: driver, mailbox: mailbox, counters: makeCounterTable(), settings: settings)
+        let endpoints = (0..<20).map { ServiceNames.Endpoint(address: IPAddress(ipv4: 0x0a01_0000 + $0)) }
+        let service = ServiceNames(
+            service: ServiceName(namespace: "prod", name: "db"), kind: .headless,
+            endpointSets: [ServiceNames.EndpointSet(ports: [], endpoints: endpoints)])
+        let table = NameTable(services: [service.service: service], namespaces: ["prod": NamespaceNames(name: "prod")])
+        var maker = ZoneMaker()
+        let zone = maker.update(to: RoutingSnapshot(generation: 1, frontends: [:], names: table), serial: 1)
+        precondition(mailbox.post(.serveNames(ZoneHandover(zone)) { _ in }), "the mailbox is empty")
+        run(&worker, nanoseconds: 1_000_000)
+        _ = round(&worker)
+        var finding = round(&worker)
+        finding.failures += driver.breaches
+        if driver.buffers.freeCount != driver.buffers.capacity { finding.failures.append("buffers are not back") }
+        return finding
+    }
+
+    /// Some of the names are there, some are not, and some are nobody's here; one in two comes from a network beyond its rate.
+    private func round(_ worker: inout Worker) -> WarmWorker.Finding {
+        var finding = WarmWorker.Finding()
+        let queries = ["db.prod.svc.cluster.local", "web.prod.svc.cluster.local", "example.com"].map(Self.query)
+        let clients = [0x0a02_0001, 0xcb00_7101].map { host in
+            network.openDatagramsByHand(
+                at: SocketAddress(IPAddress(ipv4: host), PortNumber(40_000)!), connectedTo: Self.address)
+        }
+        let connections = (0..<4).map { number in
+            network.connectByHand(
+                from: SocketAddress(IPAddress(ipv4: 0x0a03_0000 + number), PortNumber(40_000)!), to: Self.address)
+        }
+        run(&worker, nanoseconds: 1_000_000)
+        var answers = 0
+        for number in 0..<Self.queriesOfRound {
+            let query = queries[number % queries.count]
+            network.send(clients[number % 2], query[2...])
+            _ = network.send(connections[number % 4], query[...])
+            // What the far side allocates is its own.
+            let before = ringway_allocation_count()
+            run(&worker, nanoseconds: 100_000)
+            finding.allocations += ringway_allocation_count() - before
+            finding.ticks += 1
+            for client in clients { while network.receive(client) != nil { answers += 1 } }
+            for connection in connections { _ = network.receive(connection, most: 4096) }
+        }
+        finding.connectionsMax = connections.count
+        if answers < Self.queriesOfRound / 2 { finding.failures.append("only \(answers) queries were answered") }
+        for connection in connections { network.close(connection) }
+        for client in clients { network.close(client) }
+        run(&worker, nanoseconds: 1_000_000_000)
+        return finding
+    }
+
+    /// As it goes over TCP.
+    private static func query(_ name: String) -> [UInt8] {
+        let labels = name.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
+        let message = [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + labels + [0, 0, 1, 0, 1]
+        return [0, UInt8(message.count)] + message
+    }
+
+    private func run(_ worker: inout Worker, nanoseconds: UInt64) {
+        let deadline = network.now + nanoseconds
+        while network.now < deadline { worker.tick(waitMax: deadline - network.now) }
+    }
+}
