@@ -22,7 +22,10 @@ struct AllocationCluster {
             acceptsLoopback: acceptsLoopback)
     }
 
-    static func key(_ name: String) -> ServiceKey { ServiceKey(namespace: "default", name: name) }
+    /// The one Service that is given an address of its own is named with its namespace.
+    static func key(_ name: String) -> ServiceKey {
+        ServiceKey(namespace: name == "kube-dns" ? "kube-system" : "default", name: name)
+    }
 
     /// The Service as admitted, or the API server's words.
     @discardableResult
@@ -80,6 +83,18 @@ private func nodePort(_ ports: Service.Port...) -> (inout Service) -> Void {
 private func numbers(_ service: Service) -> [Int?] { service.ports.map { port in port.nodePort.map { Int($0.rawValue) } } }
 
 struct AllocationBandTests {
+    @Test func theClustersDNSIsGivenTheTenthAddress() throws {
+        var cluster = AllocationCluster("10.96.0.0/12", "fd00:10:96::/112")
+        let service = try cluster.apply("kube-dns") { $0.ipFamilyPolicy = .requireDualStack }
+        #expect(service.clusterIPs.map(\.description) == ["10.96.0.10", "fd00:10:96::a"])
+        // Where another has it, any other; and a range may be too small.
+        var taken = AllocationCluster("10.96.0.0/12")
+        try taken.apply("web") { $0.clusterIPs = IPAddress("10.96.0.10").map { [$0] } ?? [] }
+        #expect(try taken.apply("kube-dns").clusterIPs.map(\.description) != ["10.96.0.10"])
+        var small = AllocationCluster("10.96.0.0/29")
+        #expect(try small.apply("kube-dns").clusterIPs.count == 1)
+    }
+
     @Test(
         arguments: [
             // The range, its first and last automatic address, and the first and last of the static band.

@@ -142,12 +142,12 @@ struct NameServingTests {
         stage.close()
     }
 
-    /// 64 KB each, a thousand of them, from a connection that doesn't read for a while: not one is lost, and they never fill the pool.
+    /// 64 KB each, two hundred of them, from a connection that doesn't read for a while: not one is lost, and they never fill the pool.
     @Test func whoDoesNotReadIsNotReadFrom() throws {
         let stage = NameStage(buffers: 2048)
         stage.publish([NameStage.headless(4000)])
         let connection = stage.connect()
-        let queries = (0..<1000).flatMap { NameMessage.framed(NameMessage.query("db.prod.svc.cluster.local", id: $0)) }
+        let queries = (0..<200).flatMap { NameMessage.framed(NameMessage.query("db.prod.svc.cluster.local", id: $0)) }
         var sent = 0
         var least = Int.max
         for _ in 0..<200 {
@@ -159,7 +159,7 @@ struct NameServingTests {
         #expect(sent < queries.count && least > 2048 - 2 * 65_537 / 512 - 32, "\(sent) \(least)")
         var answers = 0
         var rest: [UInt8] = []
-        for _ in 0..<100_000 where answers < 1000 {
+        for _ in 0..<100_000 where answers < 200 {
             sent += sent < queries.count ? max(0, stage.network.send(connection, queries[sent...])) : 0
             rest += stage.network.receive(connection, most: 1 << 20).bytes ?? []
             while rest.count > 2, rest.count >= 2 + (Int(rest[0]) << 8 | Int(rest[1])) {
@@ -170,7 +170,7 @@ struct NameServingTests {
             }
             stage.run(seconds: 0.0001)
         }
-        #expect(answers == 1000)
+        #expect(answers == 200)
         stage.close()
     }
 

@@ -40,6 +40,9 @@ struct NameOptions: ParsableArguments {
         if !(0...3600).contains(dnsTtl) { throw ValidationError("--dns-ttl must be from 0 to 3600 seconds.") }
     }
 
+    /// Where queries are answered, ports aside.
+    var hosts: [IPAddress] { dnsListen.addresses.map(\.address) }
+
     /// nil where nobody answers.
     ///
     /// - Parameter owned: ranges whose reverse names are the cluster's.

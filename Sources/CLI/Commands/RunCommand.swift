@@ -186,7 +186,8 @@ struct RunCommand: AsyncParsableCommand {
         var balancer = Balancer(
             options: Balancer.Options(
                 settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
-                virtualAddresses: VirtualAddresses(choice: hostNetwork, ranges: allocation.virtualRanges),
+                virtualAddresses: VirtualAddresses(
+                    choice: hostNetwork, ranges: allocation.virtualRanges, nameAddresses: names.hosts),
                 allocations: try allocation.allocations(seed: settings.seed), loadBalancerClass: allocation.loadBalancerClass,
                 stateDirectory: (stateDirectory ?? .ofEnvironment(Host.environment)).path,
                 node: ThisNode(node.node, nodePorts: node.nodeportAddresses), proxyName: node.serviceProxyName, adminSocket: adminSocket,

@@ -17,6 +17,8 @@ enum HostNetworkChoice: String, CaseIterable, ExpressibleByArgument {
 struct VirtualAddresses {
     let choice: HostNetworkChoice
     let ranges: [IPRange]
+    /// Where queries are answered: some of it may be in the ranges.
+    let nameAddresses: [IPAddress]
     private let network = HostNetwork()
     private let reservedPorts = ReservedPorts(read: Host.readSetting, write: Host.writeSetting)
     private var nodePorts: Set<FrontendKey> = []
@@ -25,7 +27,8 @@ struct VirtualAddresses {
     /// What was said already: said again only where it has changed.
     private var said: Set<String> = []
 
-    init(choice: HostNetworkChoice, ranges: [IPRange]) {
+    init(choice: HostNetworkChoice, ranges: [IPRange], nameAddresses: [IPAddress] = []) {
+        self.nameAddresses = nameAddresses
         self.choice = choice
         self.ranges = ranges
     }
@@ -35,7 +38,8 @@ struct VirtualAddresses {
         guard choice != .off else { return [] }
         let missing = ranges.filter { range in
             !network.reachable.contains(range)
-                && snapshot.frontends.values.contains { $0.origin != .nodePort && range.contains($0.key.address.address) }
+                && (nameAddresses.contains(where: range.contains)
+                    || snapshot.frontends.values.contains { $0.origin != .nodePort && range.contains($0.key.address.address) })
         }
         var failures = missing.isEmpty ? [] : network.claim(missing)
         if let failure = holdNodePorts(of: snapshot) { failures.append(failure) }

@@ -43,6 +43,9 @@ struct AddressPool {
         pool.takeAny(for: key, using: &random).map(address)
     }
 
+    /// The address so many places behind the network's own; nil where the range has none there.
+    func address(behind distance: UInt64) -> IPAddress? { distance <= pool.size ? address(of: distance - 1) : nil }
+
     /// Number 0 is the first usable address, the one behind the network's own.
     private func address(of number: UInt64) -> IPAddress {
         let low = range.address.low + number + 1

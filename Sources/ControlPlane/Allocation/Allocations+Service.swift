@@ -20,6 +20,11 @@ extension Allocations {
         _ index: Int, of service: inout Service, in transaction: inout Transaction
     ) throws(AllocationError) {
         guard index < service.clusterIPs.count else {
+            if let address = usualAddress(of: transaction.key, service.ipFamilies[index]), claim(.address(address), in: &transaction) == nil
+            {
+                service.clusterIPs.append(address)
+                return
+            }
             guard let address = takeAnyAddress(of: service.ipFamilies[index], in: &transaction) else {
                 throw .internal("failed to allocate a serviceIP for Service \"\(transaction.key.name)\": range is full")
             }
@@ -39,6 +44,12 @@ extension Allocations {
         throw .invalid(
             "spec.clusterIPs", jsonList(service.clusterIPs, count: service.ipFamilies.count),
             "failed to allocate IP \(address): \(reason)")
+    }
+
+    /// Where hosts expect the cluster's DNS: the tenth address of the range.
+    private func usualAddress(of key: ServiceKey, _ family: IPAddress.Family) -> IPAddress? {
+        guard key == ServiceKey(namespace: "kube-system", name: "kube-dns") else { return nil }
+        return addressPools.first { $0.range.address.family == family }?.address(behind: 10)
     }
 
     /// Takes ports: what is asked for by number first, so that what is not never gets in its way.

@@ -16,6 +16,8 @@ enum BindFailure {
         }
     }
 
+    static let ownNames = "this process answers queries there itself (--dns-listen): leave one of the two another address or port"
+
     /// Why names can't be asked for at an address.
     static func text(errno: Int32, names key: FrontendKey) -> String {
         let port = key.address.port.rawValue

@@ -8,7 +8,7 @@ struct NameClient {
     let address: String
     let port: Int
 
-    init(_ address: String = "127.0.0.1", _ port: Int) {
+    init(_ address: String, _ port: Int) {
         self.address = address
         self.port = port
     }
