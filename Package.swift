@@ -69,7 +69,7 @@ let package = Package(
         .target(
             name: "AdminServer",
             dependencies: [
-                "Addressing", "ControlPlane", "Forwarding", "Routing", hummingbird, hummingbirdCore, logging,
+                "Addressing", "ControlPlane", "DNS", "Forwarding", "Routing", hummingbird, hummingbirdCore, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -10,6 +10,7 @@ internal import NIOCore
 /// | `GET /readyz` | 200 `ok` while it serves its configuration, else 503; what is amiss, check by check |
 /// | `GET /metrics` | the text format of Prometheus |
 /// | `GET /api/v1/stats` (socket only) | `AdminReport` as JSON |
+/// | `GET /api/v1/dns` (socket only) | what a query for a name would be answered, and why, see `NameRoutes` |
 /// | `GET /api/v1/…`, `/apis/…` (socket only) | what there is, see `ResourceRoutes` |
 /// | `POST /api/v1/preview` (socket only) | what manifests would change, see `PreviewRoutes` |
 ///
@@ -49,6 +50,7 @@ struct AdminRoutes {
         let subject = subject
         ResourceRoutes(store: subject.inventory).add(to: router)
         PreviewRoutes(subject: subject).add(to: router)
+        NameRoutes(subject: subject).add(to: router)
         router.get("/api/v1/stats") { _, _ in
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]

@@ -16,6 +16,8 @@ package struct AdminSubject: Sendable {
     package var readings: @Sendable (ArraySlice<ServicePortName>) -> [ServiceReading]
     /// What was asked of the cluster's DNS; nothing where nobody answers.
     package var names: @Sendable () -> [NameReading] = { [] }
+    /// The names that are answered, to be explained; nil where nobody answers.
+    package var asking: @Sendable () -> NameAsking? = { nil }
     /// The objects in force.
     package var inventory = InventoryStore()
     /// What a change of the manifests would come to; nil where that can't be told any more, for the process ends.

@@ -11,7 +11,9 @@ struct Ringway: AsyncParsableCommand {
         commandName: "ringway",
         abstract: "A TCP and UDP load balancer that reads Kubernetes Services.",
         discussion: "Try it: `ringway run 9300=9301,9302,9303`",
-        subcommands: [RunCommand.self, CheckCommand.self, DiffCommand.self, GetCommand.self, StatsCommand.self, NetworkCommand.self])
+        subcommands: [
+            RunCommand.self, CheckCommand.self, DiffCommand.self, GetCommand.self, StatsCommand.self, DNSCommand.self, NetworkCommand.self,
+        ])
 
     // A flag of our own in place of the parser's: the engine is probed only when somebody asks.
     @Flag(name: .long, help: "Show the version, the engine that would be used, and the kernel.")

@@ -119,13 +119,17 @@ package final class DataPlane: Sendable {
             for served in delta.replace + opened where failures[served.frontend.key] == nil {
                 state.served[served.frontend.key] = served
             }
-            for key in delta.touched { state.failures[key] = failures[key].map { BindFailure.text(errno: $0, key) } }
+            for key in delta.touched { state.failures[key] = failures[key].map { self.text(errno: $0, key) } }
             state.generation = snapshot.generation
             state.frontends = snapshot.frontends
             let gone = delta.touched.filter { snapshot.frontends[$0] == nil }
             let reports = ListenerReport.all(of: delta.touched, state.frontends, state.failures)
             return ListenerChanges(reports: reports, gone: Array(gone))
         }
+    }
+
+    private func text(errno: Int32, _ key: FrontendKey) -> String {
+        names?.holds(key) == true ? BindFailure.ownNames : BindFailure.text(errno: errno, key)
     }
 
     /// Resets the connections of Service ports that are no more, where their settings say so.
@@ -250,6 +254,9 @@ package final class DataPlane: Sendable {
             ports.reduce(into: [:]) { $0[$1] = state.rows.connections(of: $1) }
         }
     }
+
+    /// The names that are answered now, to ask as a client would; nil where nobody answers.
+    package func nameAsking() -> NameAsking? { names?.asking }
 
     /// What was asked of the cluster's DNS, by address and protocol; nothing where nobody answers.
     package func nameReadings() -> [NameReading] {

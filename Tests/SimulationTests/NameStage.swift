@@ -70,7 +70,7 @@ final class NameStage {
     func publish(_ services: [ServiceNames]) -> ZoneHandover {
         generation += 1
         let table = NameTable(
-            services: Dictionary(uniqueKeysWithValues: services.map { ($0.service, $0) }),
+            services: PersistentDictionary(Dictionary(uniqueKeysWithValues: services.map { ($0.service, $0) })),
             namespaces: ["prod": NamespaceNames(name: "prod"), "default": NamespaceNames(name: "default")])
         let handover = ZoneHandover(maker.update(to: RoutingSnapshot(generation: generation, frontends: [:], names: table), serial: 1))
         let failures = Mutex<[Int32]?>(nil)

@@ -20,7 +20,7 @@ enum Rules {
         "StateStore": ["ControlPlane", "Addressing", "GRDB"],
         "Probing": ["Routing", "Addressing", "NIOCore", "NIOPosix"],
         "AdminServer": [
-            "Addressing", "ControlPlane", "Forwarding", "Routing", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore",
+            "Addressing", "ControlPlane", "DNS", "Forwarding", "Routing", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore",
             "NIOHTTP1", "NIOPosix", "FoundationEssentials",
         ],
         "CLI": [

@@ -112,6 +112,7 @@ final class ProcessStatus: Sendable {
             servicePorts: { [self] in dataPlane?.servicePorts() ?? [] }, readings: { [self] in dataPlane?.readings(of: $0) ?? [] })
         subject.inventory = inventory
         subject.preview = { [self] in await previews.preview($0, on: dataPlane) }
+        subject.asking = { [self] in dataPlane?.nameAsking() }
         subject.names = { [self] in dataPlane?.nameReadings() ?? [] }
         return subject
     }

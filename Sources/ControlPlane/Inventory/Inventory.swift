@@ -6,7 +6,7 @@ package struct Inventory: Sendable {
     /// Rises with each change.
     package private(set) var version: UInt64 = 0
     private var byKey: [ObjectKey: KubernetesObject] = [:]
-    private var objects: some Collection<KubernetesObject> { byKey.values }
+    var objects: some Collection<KubernetesObject> { byKey.values }
     /// When Services were first met, in seconds since 1970.
     private var firstSeen: [ServiceKey: Int64] = [:]
 

@@ -11,16 +11,31 @@ final class NamePublisher: Sendable {
 
     private struct State {
         var maker = ZoneMaker()
+        var names = NameTable.empty
         var isOpen = false
     }
 
     init(_ settings: NameSettings) { self.settings = settings }
 
+    /// What is asked and answered now.
+    var asking: NameAsking {
+        state.withLock { NameAsking(names: $0.names, zone: $0.maker.zone, responder: Responder(settings.responder)) }
+    }
+
+    /// Whether a frontend would listen where queries come: then it can't be opened.
+    func holds(_ key: FrontendKey) -> Bool {
+        settings.addresses.contains { address in
+            address.port == key.address.port && address.address.family == key.address.address.family
+                && (address.address == key.address.address || address.address.isUnspecified || key.address.address.isUnspecified)
+        }
+    }
+
     /// Makes the workers answer from a snapshot's names; returns when all of them do. For the first time they begin to listen: an
     /// address that is another process's is found out before that, for workers would share it in silence.
     func publish(_ snapshot: RoutingSnapshot, to workers: [WorkerHandle]) async -> [NameFailure] {
         let (zone, isOpen) = state.withLock { state in
-            (state.maker.update(to: snapshot, serial: UInt32(truncatingIfNeeded: HostLimits.secondsSince1970())), state.isOpen)
+            state.names = snapshot.names
+            return (state.maker.update(to: snapshot, serial: UInt32(truncatingIfNeeded: HostLimits.secondsSince1970())), state.isOpen)
         }
         if !isOpen {
             let failures = settings.addresses.flatMap { address in
