@@ -18,6 +18,8 @@ package struct AdminSubject: Sendable {
     package var names: @Sendable () -> [NameReading] = { [] }
     /// The names that are answered, to be explained; nil where nobody answers.
     package var asking: @Sendable () -> NameAsking? = { nil }
+    /// What became of names that others were asked for; nil where nobody is.
+    package var forwarding: @Sendable () -> ForwardingReading? = { nil }
     /// The objects in force.
     package var inventory = InventoryStore()
     /// What a change of the manifests would come to; nil where that can't be told any more, for the process ends.

@@ -43,7 +43,9 @@ package final class DataPlane: Sendable {
             if failure != 0 { throw DataPlaneError(BindFailure.text(errno: failure, source: address)) }
         }
         var (name, reason) = try EngineSelection.choose(settings.engine)
-        let room = ConnectionRoom(workers: settings.workers, nameAddresses: settings.names?.addresses.count ?? 0)
+        let room = ConnectionRoom(
+            workers: settings.workers, nameAddresses: settings.names?.addresses.count ?? 0,
+            asksOthers: settings.names?.forwarding.isUsed == true)
         let limit: @Sendable () -> Int = { room.budget.connections }
         let sessions: @Sendable () -> Int = { room.sessionsOfWorker }
         self.room = room
@@ -258,6 +260,11 @@ package final class DataPlane: Sendable {
     /// The names that are answered now, to ask as a client would; nil where nobody answers.
     package func nameAsking() -> NameAsking? { names?.asking }
 
+    /// What became of names that others were asked for; nil where nobody is.
+    package func forwardingReading() -> ForwardingReading? {
+        names?.settings.forwarding.isUsed == true ? ForwardingReading(workers) : nil
+    }
+
     /// What was asked of the cluster's DNS, by address and protocol; nothing where nobody answers.
     package func nameReadings() -> [NameReading] {
         guard let settings = names?.settings else { return [] }
@@ -283,7 +290,7 @@ package final class DataPlane: Sendable {
             statistics.services = state.rows.statistics()
             return (state.frontends, state.failures)
         }
-        statistics.names = names.map { DataPlaneStatistics.Names($0.settings, nameReadings()) }
+        statistics.names = names.map { DataPlaneStatistics.Names($0.settings, nameReadings(), forwardingReading()) }
         statistics.listeners = ListenerReport.all(of: frontends.keys, frontends, failures).map { report in
             var listener = DataPlaneStatistics.Listener()
             listener.frontend = report.key.description

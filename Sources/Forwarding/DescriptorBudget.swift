@@ -33,6 +33,12 @@ package struct DescriptorBudget: Equatable, Sendable {
         min(Limits.nameConnectionsMax, max(1, openFiles / (32 * workers)))
     }
 
+    /// Questions for others that each worker may have under way, with a socket each: not more than a sixteenth of the open files for all
+    /// together.
+    static func questionsOfWorker(openFiles: Int, workers: Int) -> Int {
+        min(Limits.questionsMax, max(4, openFiles / (16 * workers)))
+    }
+
     /// UDP sessions that each worker may have, with a socket each: a quarter of the open files for all together.
     static func sessionsOfWorker(openFiles: Int, workers: Int) -> Int {
         min(Limits.sessionsMax, max(1, openFiles / (4 * workers)))
@@ -57,11 +63,14 @@ final class ConnectionRoom: Sendable {
     private let ofNames: Int
     private let servesDatagrams = Atomic<Bool>(false)
 
-    /// - Parameter nameAddresses: where queries are answered.
-    init(workers: Int, nameAddresses: Int = 0) {
+    /// - Parameters:
+    ///   - nameAddresses: where queries are answered.
+    ///   - asksOthers: whether others are asked for names.
+    init(workers: Int, nameAddresses: Int = 0, asksOthers: Bool = false) {
         self.workers = workers
         let connections = DescriptorBudget.nameConnectionsOfWorker(openFiles: HostLimits.openFiles(), workers: workers)
-        ofNames = nameAddresses == 0 ? 0 : workers * (2 * nameAddresses + connections)
+        let questions = asksOthers ? DescriptorBudget.questionsOfWorker(openFiles: HostLimits.openFiles(), workers: workers) : 0
+        ofNames = nameAddresses == 0 ? 0 : workers * (2 * nameAddresses + connections + questions)
     }
 
     func setListeners(_ count: Int, servesDatagrams: Bool) {

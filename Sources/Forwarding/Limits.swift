@@ -51,6 +51,13 @@ package enum Limits {
     static let nameRetryNanoseconds: UInt64 = 50_000_000
     /// listen(2)'s backlog for them.
     static let nameBacklog: Int32 = 256
+    /// Questions for others under way, of one worker, where the limit of open files leaves room for as many, and clients that wait for
+    /// them; beyond it they are refused.
+    package static let questionsMax = 1000
+    /// Bytes of answers of others that one worker keeps; beyond it those unused for longest give way.
+    package static let cacheBytesMax = 4 << 20
+    /// Datagrams of strangers on a question's socket, in a turn, after which another socket is taken.
+    static let strangersMax = 64
     /// What a network of clients may be ahead of its rate of answers.
     static let nameBurstNanoseconds: UInt64 = 500_000_000
 

@@ -117,6 +117,8 @@ package struct DataPlaneStatistics: Sendable, Codable {
         package var connections: UInt64 = 0
         package var connectionsActive: UInt64 = 0
         package var closed: [String: UInt64] = [:]
+        /// Names that others were asked for, by `ForwardingCount`; empty where nobody is asked.
+        package var questions: [String: UInt64] = [:]
 
         package init() {}
     }

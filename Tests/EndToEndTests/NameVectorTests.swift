@@ -17,7 +17,7 @@ extension EndToEndTests {
             let config = suite.config
             let options = [
                 "--dns-listen", "127.0.0.1:\(port)", "--cluster-domain", String(config.zones[0].dropLast()), "--dns-ttl", "\(config.ttl)",
-                "--dns-pods", config.pods, "--service-cidr", "10.96.0.0/12,fd00:10:96::/108",
+                "--dns-upstream", "none", "--dns-pods", config.pods, "--service-cidr", "10.96.0.0/12,fd00:10:96::/108",
             ]
             try withRingway(Engines.available[0], [directory.path("objects.json")], options: options, directory: directory) { _ in
                 let client = NameClient("127.0.0.1", port)

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import CAllocationCounter
 internal import Forwarding
+internal import HostNetwork
 internal import Routing
 internal import ServiceModel
 
@@ -141,6 +142,8 @@ struct RunCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Names") var names: NameOptions
 
+    @OptionGroup(title: "Other names") var upstreams: UpstreamOptions
+
     @OptionGroup(title: "This node") var node: NodeOptions
 
     /// Read by `validate`, used by `run`.
@@ -183,6 +186,15 @@ struct RunCommand: AsyncParsableCommand {
             return
         }
         Host.ignoreBrokenPipes()
+        var settings = settings
+        var notices: [String] = []
+        if let asked = settings.names {
+            let choice = upstreams.choice(
+                for: asked, resolverText: Host.readFile(UpstreamChoice.resolverFile),
+                hostAddresses: (try? HostAddresses.now(routes: false).addresses) ?? [])
+            settings.names?.forwarding.upstreams = choice.upstreams
+            notices = choice.notices
+        }
         var balancer = Balancer(
             options: Balancer.Options(
                 settings: settings, roots: roots, allowsEmptySources: allowEmptySources, shorthands: shorthands, grace: grace.duration,
@@ -191,7 +203,7 @@ struct RunCommand: AsyncParsableCommand {
                 allocations: try allocation.allocations(seed: settings.seed), loadBalancerClass: allocation.loadBalancerClass,
                 stateDirectory: (stateDirectory ?? .ofEnvironment(Host.environment)).path,
                 node: ThisNode(node.node, nodePorts: node.nodeportAddresses), proxyName: node.serviceProxyName, adminSocket: adminSocket,
-                adminListen: adminListen, logFormat: logFormat, arguments: sources))
+                adminListen: adminListen, logFormat: logFormat, arguments: sources, notices: notices))
         let code = await balancer.run()
         // Not a return: nothing that still runs (a request on the admin socket, a file being read) may hold the process.
         Host.exitNow(code)

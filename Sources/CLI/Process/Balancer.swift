@@ -39,6 +39,8 @@ struct Balancer {
         var logFormat: LogFormat
         /// What the user gave, for "nothing to serve in …".
         var arguments: [String]
+        /// What of that is not done as it says.
+        var notices: [String] = []
     }
 
     private enum Event {
@@ -125,6 +127,7 @@ struct Balancer {
             logger.error("\(error)")
             return ExitStatus.failure
         }
+        for notice in options.notices { logger.warning("\(notice)") }
         load(from: source, andShorthands: true)
         log(journal.found(state.diagnostics))
         guard !isLost else {

@@ -114,6 +114,7 @@ final class ProcessStatus: Sendable {
         subject.preview = { [self] in await previews.preview($0, on: dataPlane) }
         subject.asking = { [self] in dataPlane?.nameAsking() }
         subject.names = { [self] in dataPlane?.nameReadings() ?? [] }
+        subject.forwarding = { [self] in dataPlane?.forwardingReading() }
         return subject
     }
 

@@ -48,6 +48,12 @@ struct StartReport {
         if let names {
             let places = names.places.joined(separator: " ")
             lines.append("dns      udp+tcp \(places)  \(String(names.responder.domain.description.dropLast()))")
+            let upstreams = names.forwarding.upstreams
+            let others = upstreams.defaults.isEmpty ? "refused" : upstreams.defaults.map(\.description).joined(separator: " ")
+            let stubs = upstreams.stubDomains.map { stub in
+                "; \(String(stub.domain.description.dropLast())): \(stub.servers.map(\.description).joined(separator: " "))"
+            }
+            lines.append("         other names: \(others)\(stubs.joined())")
         }
         if let adminSocket {
             lines.append("admin    \(adminSocketIsDefault ? "ringway stats" : "ringway stats --admin-socket \(adminSocket)")")

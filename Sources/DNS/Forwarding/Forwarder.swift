@@ -70,6 +70,14 @@ package struct Forwarder: ~Copyable {
         package var foreign: UInt64 = 0
     }
 
+    /// A reply for a client that has waited.
+    package struct Told: BitwiseCopyable, Sendable {
+        package let asker: Asker
+        package let length: Int
+        /// Whether a name of ours was asked for.
+        package let isAlias: Bool
+    }
+
     package enum AskedAction: BitwiseCopyable, Sendable {
         /// Send that many bytes of the reply.
         case answer(length: Int)
@@ -99,7 +107,7 @@ package struct Forwarder: ~Copyable {
     private var name = [UInt8](repeating: 0, count: DomainName.lengthMax)
     private var nameLength = 0
     /// The answer that is told now, as it would be kept.
-    private var answer = [UInt8](repeating: 0, count: 65_535)
+    private var answer: [UInt8]
     private var answerLength = 0
     private var answerAge: AnswerAge
     /// Whether its question is over with it; and whether clients by TCP wait for a longer one.
@@ -113,6 +121,8 @@ package struct Forwarder: ~Copyable {
         upstreams = settings.upstreams
         cache = Cache(bytesMax: settings.cacheBytesMax)
         pending = PendingQuestions(capacity: settings.questionsMax)
+        // Who asks nobody refuses only.
+        answer = [UInt8](repeating: 0, count: settings.questionsMax == 0 ? 512 : 65_535)
         answerAge = AnswerAge(ttlMax: settings.successMax)
     }
 
@@ -339,6 +349,11 @@ package struct Forwarder: ~Copyable {
         return hasStale ? .answerAndAsk(next) : .ask(next)
     }
 
+    /// The host has no room for the attempt: no server is to blame.
+    package mutating func failedHere(_ row: UInt32, now: UInt64) -> Action {
+        pending[row].isProbe ? endProbe() : giveUp(row, now)
+    }
+
     private mutating func endProbe() -> Action {
         answerIsLast = true
         return .answer
@@ -373,13 +388,13 @@ package struct Forwarder: ~Copyable {
 
     /// The next client of a question that is to be answered, and its reply; nil when there is none any more, and the question with it is
     /// over if the action was `answer`.
-    package mutating func takeAnswer(_ row: UInt32, into reply: inout MutableSpan<UInt8>) -> (asker: Asker, length: Int)? {
+    package mutating func takeAnswer(_ row: UInt32, into reply: inout MutableSpan<UInt8>) -> Told? {
         guard let waiter = pending.takeWaiter(row, ofDatagramsOnly: !answerIsLast && answerIsCut) else {
             if answerIsLast { pending.remove(row) }
             return nil
         }
         let length = tellAnswer(waiter, &reply)
-        return (waiter.asker, length)
+        return Told(asker: waiter.asker, length: length, isAlias: waiter.alias != 0)
     }
 
     /// What is told to those who wait when upstreams have failed: what was known of late, or why not.

@@ -3,14 +3,14 @@ package import Addressing
 /// Who has asked, as the worker knows it: nothing here looks into it but at the transport.
 package struct Asker: BitwiseCopyable, Sendable {
     package let transport: QueryTransport
-    package let client: SocketAddress
-    /// The address that was asked, behind a wildcard.
-    package let local: IPAddress
+    /// Of a datagram: where it came from, and the address that was asked, behind a wildcard.
+    package let client: SocketAddress?
+    package let local: IPAddress?
     /// The listener of a datagram, the connection of a stream, and its generation.
     package let slot: UInt32
     package let generation: UInt32
 
-    package init(transport: QueryTransport, client: SocketAddress, local: IPAddress, slot: UInt32, generation: UInt32) {
+    package init(transport: QueryTransport, client: SocketAddress?, local: IPAddress?, slot: UInt32, generation: UInt32) {
         self.transport = transport
         self.client = client
         self.local = local

@@ -48,6 +48,9 @@ package struct Upstreams: Sendable {
         let servers: Range<Int>
     }
 
+    /// As they were given: who is asked for everything that is in no stub domain.
+    package let defaults: [SocketAddress]
+    package let stubDomains: [StubDomain]
     private(set) var servers: [Server] = []
     /// The longest suffix first.
     private(set) var groups: [Group] = []
@@ -57,6 +60,8 @@ package struct Upstreams: Sendable {
     ///   - servers: whom to ask for everything; none: names outside of stub domains are refused.
     ///   - stubDomains: of which the one with the most octets decides.
     package init(servers: [SocketAddress], stubDomains: [StubDomain] = []) {
+        defaults = servers
+        self.stubDomains = stubDomains
         for stub in stubDomains.sorted(by: { $0.domain.wire.count > $1.domain.wire.count }).prefix(Self.stubDomainsMax) {
             append(stub.servers, for: stub.domain.wire)
         }

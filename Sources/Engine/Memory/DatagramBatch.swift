@@ -345,7 +345,7 @@ package final class DatagramBatch {
     }
 
     /// Queues a datagram behind the others; `fill` writes it where it will be sent from, and answers its length. 0: there is none.
-    package func enqueue(to: SocketAddress, source: IPAddress?, _ fill: (inout MutableSpan<UInt8>) -> Int) {
+    package func enqueue(to: SocketAddress?, source: IPAddress?, _ fill: (inout MutableSpan<UInt8>) -> Int) {
         precondition(count < Self.capacity, "no room for the datagram")
         let bytes = unsafe UnsafeMutableRawBufferPointer(start: place(count), count: Self.placeBytes).bindMemory(to: UInt8.self)
         var span = unsafe bytes.mutableSpan

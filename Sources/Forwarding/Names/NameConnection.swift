@@ -1,6 +1,7 @@
 import Engine
 
-/// A client's TCP connection for queries (RFC 7766): any number of them, answered in the order they came.
+/// A client's TCP connection for queries (RFC 7766): any number of them, answered in the order they came, but for those that others are
+/// asked for.
 ///
 /// Events change what is known, `settle` says what should be in flight. Received bytes wait in the inbox only while answers wait to be
 /// sent: a client that doesn't read isn't read from.
@@ -27,6 +28,8 @@ struct NameConnection: BitwiseCopyable {
     var socket = SocketID.none
     var inbox = ByteQueue()
     var outbox = ByteQueue()
+    /// Queries for which others are asked.
+    var awaited: UInt32 = 0
     /// When a query was last answered, or bytes of an answer were taken.
     var movedAt: UInt64 = 0
 
@@ -80,7 +83,7 @@ struct NameConnection: BitwiseCopyable {
     /// - Parameter outboxMax: buffers that answers may fill before the client is no longer read from.
     mutating func settle(outboxMax: UInt16) -> Actions {
         var actions = Actions()
-        if phase == .open, hasEnded, inbox.isEmpty, outbox.isEmpty, !isSending { phase = .closing }
+        if phase == .open, hasEnded, inbox.isEmpty, outbox.isEmpty, awaited == 0, !isSending { phase = .closing }
         switch phase {
         case .free: break
         case .open:
@@ -151,6 +154,11 @@ struct NameConnectionTable: ~Copyable {
     func isCurrent(_ token: OperationToken) -> Bool {
         token.slot < touchedSlots && rows[Int(token.slot)].phase != .free
             && rows[Int(token.slot)].generation & OperationToken.generationMask == token.generation
+    }
+
+    /// Whether a row is open still for whom it was in that generation.
+    func isOpen(_ slot: UInt32, generation: UInt32) -> Bool {
+        rows[Int(slot)].phase == .open && rows[Int(slot)].generation == generation
     }
 
     /// nil when every row is taken.

@@ -18,12 +18,20 @@ package enum NameColumn {
     package static let connectionsActive = connections + 1
     /// Closed ones, by `NameConnection.Ending`.
     package static let closed = connections + 2
-    package static let count = closed + NameConnection.Ending.allCases.count
+    /// What became of questions for others, by `ForwardingCount`; in the first row, for all addresses.
+    package static let forwarding = closed + NameConnection.Ending.allCases.count
+    package static let count = forwarding + ForwardingCount.allCases.count
 }
 
 /// Makes the counters of one worker: nothing where it answers nobody.
 package func makeNameCounters(_ settings: NameSettings?) -> CounterTable {
     CounterTable(rows: max(1, 2 * (settings?.addresses.count ?? 0)), columns: settings == nil ? 1 : NameColumn.count)
+}
+
+/// What is counted of names that others are asked for (`Forwarder.Counts`), and how much there is of it now.
+package enum ForwardingCount: Int, BitwiseCopyable, Sendable, CaseIterable {
+    case successHits, denialHits, staleHits, misses, joined, rejects, attempts, timeouts, foreign, evictions
+    case successEntries, denialEntries, questionsActive
 }
 
 /// Whose names were asked for.

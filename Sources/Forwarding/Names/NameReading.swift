@@ -50,8 +50,25 @@ package struct NameReading: Sendable {
     }
 }
 
+/// What became of names that others were asked for, in all workers together.
+package struct ForwardingReading: Sendable {
+    /// By `ForwardingCount`.
+    private let counters: [UInt64]
+
+    init(_ workers: [WorkerHandle]) {
+        counters = ForwardingCount.allCases.map { count in
+            workers.reduce(0) { $0 &+ $1.nameCounters.read(row: 0, column: NameColumn.forwarding + count.rawValue) }
+        }
+    }
+
+    package subscript(count: ForwardingCount) -> UInt64 { counters[count.rawValue] }
+}
+
 extension DataPlaneStatistics.Names {
-    init(_ settings: NameSettings, _ readings: [NameReading]) {
+    init(_ settings: NameSettings, _ readings: [NameReading], _ forwarding: ForwardingReading?) {
+        if let forwarding {
+            for count in ForwardingCount.allCases { questions["\(count)"] = forwarding[count] }
+        }
         addresses = settings.addresses.map(\.description)
         domain = String(settings.responder.domain.description.dropLast())
         for reading in readings {

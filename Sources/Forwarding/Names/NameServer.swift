@@ -20,7 +20,7 @@ struct NameServer: ~Copyable {
     }
 
     let settings: NameSettings?
-    private let answering: Answering
+    let answering: Answering
     /// The names that are answered from now on.
     var zone = Zone.empty
     var sockets: FixedTable<Socket>
@@ -28,6 +28,8 @@ struct NameServer: ~Copyable {
     var connections: NameConnectionTable
     /// What UDP clients are answered in a turn.
     let answers: DatagramBatch
+    /// What others are asked with.
+    var forwarding: NameForwarding
     var hasUnread = false
     /// When connections are looked after.
     var lookAt = UInt64.max
@@ -42,9 +44,12 @@ struct NameServer: ~Copyable {
     private static let writtenMax = 2 * (2 + messageMax)
 
     /// - Parameter unused: a batch that is not written to where there are no settings.
-    init(_ settings: NameSettings?, counters: CounterTable, connectionsMax: Int, seed: UInt64, unused: DatagramBatch) {
+    init(_ settings: NameSettings?, counters: CounterTable, connectionsMax: Int, seed: UInt64, now: UInt64, unused: DatagramBatch) {
         self.settings = settings
-        answering = Answering(responder: Responder(settings?.responder ?? .init(domain: DomainName(".")!)), counters: counters)
+        forwarding = NameForwarding(settings?.forwarding, now: now)
+        var responder = settings?.responder ?? .init(domain: DomainName(".")!)
+        responder.offersRecursion = forwarding.isUsed
+        answering = Answering(responder: Responder(responder), counters: counters)
         let addresses = min(settings?.addresses.count ?? 0, Limits.nameAddressesMax)
         let connectionsMax = settings == nil ? 0 : max(1, connectionsMax)
         socketCount = 2 * addresses
@@ -59,7 +64,7 @@ struct NameServer: ~Copyable {
     /// Whether sockets or connections are still to be closed.
     var isBusy: Bool {
         for index in 0..<socketCount where sockets[index].phase != .closed { return true }
-        return connections.active > 0
+        return connections.active > 0 || forwarding.sockets.active > 0
     }
 
     func address(of socket: Int) -> SocketAddress {
@@ -89,7 +94,7 @@ struct NameServer: ~Copyable {
                 let range = offset..<min(offset &+ step, datagram.length)
                 queries.withBytes(of: place, range) { message in
                     answers.enqueue(to: client, source: datagram.to) { reply in
-                        answerLimited(message, client.address, at: socket, now, random: &random, into: &reply)
+                        answerLimited(message, from: client, to: datagram.to, at: socket, now, random: &random, into: &reply)
                     }
                 }
                 offset &+= step
@@ -100,15 +105,19 @@ struct NameServer: ~Copyable {
     }
 
     private mutating func answerLimited(
-        _ message: Span<UInt8>, _ client: IPAddress, at socket: Int, _ now: UInt64, random: inout RandomSource,
-        into reply: inout MutableSpan<UInt8>
+        _ message: Span<UInt8>, from client: SocketAddress, to local: IPAddress?, at socket: Int, _ now: UInt64,
+        random: inout RandomSource, into reply: inout MutableSpan<UInt8>
     ) -> Int {
-        let verdict = rates.verdict(on: client, now, random: &random)
+        let verdict = rates.verdict(on: client.address, now, random: &random)
         if verdict == .drop {
             counters.add(1, row: socket, column: NameColumn.dropped + QueryDrop.rateLimit.rawValue)
             return 0
         }
-        let length = answering.answer(message, zone, at: socket, over: .udp, random: &random, into: &reply)
+        let asker = Asker(
+            transport: .udp, client: client, local: local, slot: UInt32(socket), generation: sockets[socket].generation)
+        let outcome = answering.answer(
+            message, zone, at: socket, by: asker, asksOthers: verdict == .answer, &forwarding, now, random: &random, into: &reply)
+        guard case .reply(let length) = outcome else { return 0 }
         guard verdict == .truncate, length >= MessageFacts.headerBytes else { return length }
         counters.add(1, row: socket, column: NameColumn.dropped + QueryDrop.rateLimitTruncated.rawValue)
         return MessageFacts.truncate(&reply, length)
@@ -140,11 +149,14 @@ struct NameServer: ~Copyable {
                 guard (MessageFacts.headerBytes...Limits.queryBytesMax).contains(length) else { return .malformed }
                 guard held - position >= 2 + length else { break }
                 let query = base + position + 2..<base + position + 2 + length
-                let answered = answer(query, of: slot, at: used + 2, random: &random)
-                guard answered > 0 else { return .malformed }
-                written[used] = UInt8(truncatingIfNeeded: answered >> 8)
-                written[used + 1] = UInt8(truncatingIfNeeded: answered)
-                used += 2 + answered
+                switch answer(query, of: slot, at: used + 2, now, random: &random) {
+                case .nothing: return .malformed
+                case .reply(let answered):
+                    written[used] = UInt8(truncatingIfNeeded: answered >> 8)
+                    written[used + 1] = UInt8(truncatingIfNeeded: answered)
+                    used += 2 + answered
+                case .later: connections[slot].awaited &+= 1
+                }
                 position += 2 + length
             }
             if position > 0 {
@@ -158,14 +170,18 @@ struct NameServer: ~Copyable {
         return nil
     }
 
-    private mutating func answer(_ query: Range<Int>, of slot: UInt32, at position: Int, random: inout RandomSource) -> Int {
+    private mutating func answer(
+        _ query: Range<Int>, of slot: UInt32, at position: Int, _ now: UInt64, random: inout RandomSource
+    ) -> Answering.Outcome {
         let socket = Int(connections[slot].origin)
-        var length = 0
+        let asker = Asker(transport: .tcp, client: nil, local: nil, slot: slot, generation: connections[slot].generation)
+        var outcome = Answering.Outcome.nothing
         partials.withBytes(query) { message in
             written.withMutableBytes(position..<position + Self.messageMax) { reply in
-                length = answering.answer(message, zone, at: socket, over: .tcp, random: &random, into: &reply)
+                outcome = answering.answer(
+                    message, zone, at: socket, by: asker, &forwarding, now, random: &random, into: &reply)
             }
         }
-        return length
+        return outcome
     }
 }

@@ -10,6 +10,8 @@ package struct NameSettings: Sendable {
     /// Answers that one network of clients (/24, or /56 of IPv6) gets by UDP in a second; nil: any number. Not held against loopback,
     /// private and link-local addresses.
     package var responsesPerSourceMax: Int?
+    /// Names that are not the cluster's.
+    package var forwarding = ForwardingSettings()
 
     package init(addresses: [SocketAddress], responder: Responder.Settings, responsesPerSourceMax: Int? = nil) {
         self.addresses = addresses

@@ -29,6 +29,7 @@ extension Worker {
 
     /// A completion of a socket or a connection for queries.
     mutating func namesCompleted(_ kind: OperationKind, _ completion: Completion) {
+        if kind.rawValue >= OperationKind.watchQuestion.rawValue { return questionCompleted(kind, completion) }
         let slot = completion.token.slot
         if kind == .receiveQuery || kind == .sendAnswer {
             guard names.connections.isCurrent(completion.token) else { return dropStale(completion) }
@@ -88,6 +89,7 @@ extension Worker {
             }
         }
         for slot in 0..<names.connections.touchedSlots { closeNameConnection(slot, .stopped) }
+        stopAsking()
     }
 
     // MARK: - UDP
@@ -112,7 +114,7 @@ extension Worker {
         names.hasUnread = true
     }
 
-    private mutating func sendAnswers(_ index: Int) {
+    mutating func sendAnswers(_ index: Int) {
         let answers = names.answers
         while answers.firstQueued != nil {
             let failure = driver.sendDatagrams(names.sockets[index].socket, from: answers)

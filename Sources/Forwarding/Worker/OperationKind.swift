@@ -4,4 +4,5 @@ enum OperationKind: UInt8 {
     case connect, receiveFromClient, receiveFromServer, sendToClient, sendToServer, transferFromClient, transferFromServer
     case watchListener, watchUpstream
     case watchNames, acceptNames, receiveQuery, sendAnswer
+    case watchQuestion, connectQuestion, sendQuestion, receiveReply
 }

@@ -21,6 +21,7 @@ extension Worker {
     /// After a tick's completions: what was left unread has its turn, and all replies leave, before anything can happen to their listener.
     mutating func finishDatagrams() {
         if names.hasUnread { takeLeftQueries() }
+        if !names.forwarding.attempts.isEmpty { makeAttempts() }
         if !unreadListeners.isEmpty || !unreadUpstreams.isEmpty { takeLeftDatagrams() }
         if replies.count > 0 { flushReplies() }
     }

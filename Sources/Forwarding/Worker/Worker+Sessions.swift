@@ -224,6 +224,7 @@ extension Worker {
     // MARK: - Timers
 
     mutating func lookAfterSessions() {
+        if names.forwarding.timers.count > 0 { endAttempts() }
         if let slot = sessionSweep { sweepSessions(from: slot) }
         for _ in 0..<Limits.timersPerTickMax {
             guard let slot = sessionTimers.takeDue(now) else { return }

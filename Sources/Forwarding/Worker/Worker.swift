@@ -129,7 +129,7 @@ package struct Worker: ~Copyable {
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
         names = NameServer(
-            settings.names, counters: settings.nameCounters, connectionsMax: settings.nameConnectionsMax, seed: settings.seed,
+            settings.names, counters: settings.nameCounters, connectionsMax: settings.nameConnectionsMax, seed: settings.seed, now: now,
             unused: replies)
     }
 
@@ -176,7 +176,7 @@ package struct Worker: ~Copyable {
         var wait = timers.waitNanoseconds(now)
         if hasServedDatagrams {
             if sessionSweep != nil || names.hasUnread || !unreadListeners.isEmpty || !unreadUpstreams.isEmpty { return 0 }
-            wait = min(wait, sessionTimers.waitNanoseconds(now))
+            wait = min(wait, sessionTimers.waitNanoseconds(now), names.forwarding.timers.waitNanoseconds(now))
         }
         if let stopDeadline { wait = min(wait, stopDeadline > now ? stopDeadline - now : 0, 10_000_000) }
         switch acceptPause {
@@ -213,7 +213,10 @@ package struct Worker: ~Copyable {
         counters.set(driver.systemCalls, row: Column.workerRow, column: Column.systemCalls)
         counters.set(UInt64(pool.capacity &- driver.receiveBuffers), row: Column.workerRow, column: Column.buffersActive)
         publishActive()
-        if hasServedDatagrams { counters.set(UInt64(upstreams.active), row: Column.workerRow, column: Column.socketsActive) }
+        if hasServedDatagrams {
+            counters.set(UInt64(upstreams.active), row: Column.workerRow, column: Column.socketsActive)
+            if names.forwarding.isUsed { names.forwarding.publish(to: names.counters) }
+        }
         if hasUsedPipes { counters.set(UInt64(driver.pipesOpen), row: Column.workerRow, column: Column.pipesOpen) }
         if let count = settings.allocationCount { counters.set(count(), row: Column.workerRow, column: Column.allocations) }
     }
@@ -234,7 +237,9 @@ package struct Worker: ~Copyable {
         guard flows.isCurrent(completion.token) else { return dropStale(completion) }
         let slot = completion.token.slot
         switch kind {
-        case .accept, .watchListener, .watchUpstream, .watchNames, .acceptNames, .receiveQuery, .sendAnswer: break
+        case .accept, .watchListener, .watchUpstream, .watchNames, .acceptNames, .receiveQuery, .sendAnswer, .watchQuestion,
+            .connectQuestion, .sendQuestion, .receiveReply:
+            break
         case .connect: connectCompleted(slot, completion.result)
         case .receiveFromClient:
             if flows[slot].isInspected { inspect(slot, completion) } else { receiveCompleted(slot, .client, completion) }

@@ -61,6 +61,8 @@ final class WorkerHandle: Sendable {
             worker.health = health
             worker.allocationCount = settings.allocationCount
             worker.names = settings.names
+            worker.names?.forwarding.questionsMax = DescriptorBudget.questionsOfWorker(
+                openFiles: HostLimits.openFiles(), workers: settings.workers)
             worker.nameCounters = makeNameCounters(settings.names)
             worker.nameConnectionsMax = DescriptorBudget.nameConnectionsOfWorker(
                 openFiles: HostLimits.openFiles(), workers: settings.workers)

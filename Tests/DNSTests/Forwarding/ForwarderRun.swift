@@ -110,8 +110,8 @@ final class ForwarderRun {
             while true {
                 var reply = [UInt8](repeating: 0xee, count: 65_535)
                 var span = reply.mutableSpan
-                guard let (asker, length) = forwarder.takeAnswer(row, into: &span) else { return }
-                result.replies.append((asker.slot, ReadMessage(Array(reply.prefix(length)))))
+                guard let told = forwarder.takeAnswer(row, into: &span) else { return }
+                result.replies.append((told.asker.slot, ReadMessage(Array(reply.prefix(told.length)))))
             }
         }
         switch action {

@@ -262,6 +262,7 @@ struct Statistics: Decodable {
         var connections: UInt64
         var connectionsActive: UInt64
         var closed: [String: UInt64]
+        var questions: [String: UInt64]
     }
 
     var version: String
