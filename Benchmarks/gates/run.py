@@ -129,8 +129,9 @@ def simulated_allocations():
     check = os.environ["ALLOCATION_CHECK"]
     done = subprocess.run([check], capture_output=True, text=True, timeout=120)
     text = done.stdout + done.stderr
-    # A line for each way to choose.
-    summaries = re.findall(r"^.*: \d+ (?:connections|sessions) at once, \d+ ticks, (\d+) allocations$", text, re.MULTILINE)
+    # A line for each way to choose, and one for DNS.
+    summaries = re.findall(
+        r"^.*: \d+ (?:(?:connections|sessions) at once, \d+ ticks|queries), (\d+) allocations$", text, re.MULTILINE)
     if not summaries or done.returncode not in [0, 1]:
         raise Failure(f"AllocationCheck ended with {done.returncode}:\n{text}")
     print("\n".join(f"simulated driver, {line}" for line in text.splitlines()), flush=True)

@@ -6,7 +6,7 @@ import Forwarding
 import Glibc
 package import Routing
 
-/// Counts what a warm worker allocates: `swift run -c release AllocationCheck` ends with 0 if that is nothing, with 1
+/// Counts what a warm worker and a responder allocate: `swift run -c release AllocationCheck` ends with 0 if that is nothing, with 1
 /// if not, and traps if the connections, and the datagrams, are not served as they should be.
 ///
 /// A program of its own because only optimised code can be judged: unoptimised accessors keep their frames on the heap.
@@ -44,7 +44,16 @@ struct AllocationCheck {
             }
             allocations += count("DNS", WarmNames().measure())
         }
+        if sizes.isEmpty { allocations += countQueries() }
         if allocations > 0 { exit(1) }
+    }
+
+    private static func countQueries() -> UInt64 {
+        let finding = WarmResponder.measure()
+        let summary = "DNS: \(finding.queries) queries, \(finding.allocations) allocations"
+        guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
+        print(summary)
+        return finding.allocations
     }
 
     private static func count(_ name: String, _ finding: WarmWorker.Finding, of what: String = "connections") -> UInt64 {

@@ -135,7 +135,7 @@ struct WireTests {
         let names = [
             "web.prod.svc", "_http._tcp.web.prod.svc", "in.prod.svc", "ring.prod.svc", "crowd.prod.svc", "10-0-0-1.prod.pod", "db.prod.svc",
         ]
-        for _ in 0..<250 {
+        for _ in 0..<100 {
             let type = [1, 28, 33, 5, 255, 12, 6, 2, 16][random.below(9)]
             var bytes = Packet.query(
                 "\(names[random.below(names.count)]).cluster.local", UInt16(type),

@@ -49,7 +49,7 @@ extension Responder {
             let labels = target.lowerBound..<(inside ?? target.upperBound)
             let length = labels.count + (inside == nil ? 0 : 2)
             guard let data = answer.begin(.cname, owner: owner, length: length, in: .answer, &reply) else { return 0 }
-            for index in labels { reply[data + index - labels.lowerBound] = bytes[index] }
+            reply.put(bytes, labels, at: data)
             if inside != nil { Answer.put16(UInt16(apex | 0xc000), data + labels.count, &reply) }
             if type == .cname || type == .any { return 0 }
             guard inside != nil else { return data }
@@ -91,7 +91,7 @@ extension Responder {
         let domain = settings.domain.wire
         let start = range.upperBound - domain.count
         guard start >= range.lowerBound else { return nil }
-        for index in domain.indices where name[start + index].lowercased != domain[index] { return nil }
+        guard domain.span.matches(at: 0, name, start..<range.upperBound) else { return nil }
         var position = range.lowerBound
         while position < start { position += 1 + Int(name[position]) }
         return position == start ? start : nil
@@ -124,8 +124,7 @@ extension Responder {
     }
 
     private static func equals(_ name: Span<UInt8>, _ labels: Range<Int>, _ word: [UInt8]) -> Bool {
-        for index in word.indices where name[labels.lowerBound + index].lowercased != word[index] { return false }
-        return true
+        word.span.matches(at: 0, name, labels)
     }
 
     /// Only by settings that nobody has by default.
@@ -194,7 +193,7 @@ extension Responder {
             addServices(parent, port: bytes[place.offset + 1], message, service, &answer, zone, &random, &reply)
         default: break
         }
-        if answer.code == .noError, answer.answers == 0 || owner != Query.nameOffset, !answer.isTruncated {
+        if answer.answers == 0 || owner != Query.nameOffset, !answer.isTruncated {
             addNothing(&answer, apex, zone, &reply)
         }
     }
@@ -237,10 +236,8 @@ extension Responder {
             Answer.put16(weight, end + 2, &reply)
             Answer.put16(item.port, end + 4, &reply)
             end += 6
-            for index in item.label {
-                reply[end] = bytes[index]
-                end += 1
-            }
+            reply.put(bytes, item.label, at: end)
+            end += item.label.count
             // The domain as it was asked for, the rest as it is.
             for index in suffix {
                 reply[end] = index < service.upperBound ? message[index].lowercased : message[index]
@@ -311,7 +308,7 @@ extension Responder {
                 }
                 if isAmongNameServers(bytes, name, from: first, answer.end, reply.span) { continue }
                 guard let data = answer.begin(.ns, owner: Query.nameOffset, length: name.count + 2, in: .answer, &reply) else { return }
-                for index in name { reply[data + index - name.lowerBound] = bytes[index] }
+                reply.put(bytes, name, at: data)
                 Answer.put16(UInt16(apex | 0xc000), data + name.count, &reply)
             }
         }

@@ -170,16 +170,13 @@ package struct Responder: Sendable {
             guard name.count + domain.count <= DomainName.lengthMax else { continue }
             let length = name.count + (domainOffset == 0 ? domain.count : 2)
             guard let data = answer.begin(.ptr, owner: Query.nameOffset, length: length, in: .answer, &reply) else { break }
-            var end = data
-            for index in name {
-                reply[end] = bytes[index]
-                end += 1
-            }
+            reply.put(bytes, name, at: data)
+            let end = data + name.count
             if domainOffset > 0 {
                 Answer.put16(UInt16(domainOffset | 0xc000), end, &reply)
             } else {
                 domainOffset = end
-                for index in domain.indices { reply[end + index] = domain[index] }
+                reply.put(domain.span, 0..<domain.count, at: end)
             }
         }
     }

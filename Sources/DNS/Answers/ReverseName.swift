@@ -74,7 +74,7 @@ extension Query {
     func labelsEnd(_ message: Span<UInt8>, before suffix: [UInt8]) -> Int? {
         let start = nameEnd - suffix.count
         guard start >= Self.nameOffset else { return nil }
-        for index in suffix.indices where message[start + index].lowercased != suffix[index] { return nil }
+        guard suffix.span.matches(at: 0, message, start..<nameEnd) else { return nil }
         // The bytes are the same, but a label must begin there.
         var position = Self.nameOffset
         while position < start { position += 1 + Int(message[position]) }

@@ -30,7 +30,7 @@ struct Answer: BitwiseCopyable {
         self.query = query
         self.ttl = ttl
         self.limit = limit - (query.hasEDNS ? Self.optLength : 0)
-        for index in Query.nameOffset..<query.questionEnd { reply[index] = message[index] }
+        reply.put(message, Query.nameOffset..<query.questionEnd, at: Query.nameOffset)
         end = query.questionEnd
     }
 
@@ -75,7 +75,7 @@ struct Answer: BitwiseCopyable {
         var next = count > 1 ? random.below(count) : 0
         while written < count, let place = begin(type, owner: owner, length: size, in: section, &reply) {
             let source = offset + next * size
-            for index in 0..<size { reply[place + index] = bytes[source + index] }
+            reply.put(bytes, source..<source + size, at: place)
             written += 1
             next = next + 1 == count ? 0 : next + 1
         }
@@ -127,7 +127,7 @@ struct Answer: BitwiseCopyable {
     ///
     /// - Returns: where it ends.
     static func put(_ labels: [UInt8], before pointer: Int, _ offset: Int, _ reply: inout MutableSpan<UInt8>) -> Int {
-        for index in labels.indices { reply[offset + index] = labels[index] }
+        reply.put(labels.span, 0..<labels.count, at: offset)
         put16(UInt16(truncatingIfNeeded: pointer | 0xc000), offset + labels.count, &reply)
         return offset + labels.count + 2
     }
@@ -180,14 +180,8 @@ struct Answer: BitwiseCopyable {
     // MARK: - Bytes
 
     @inline(__always)
-    static func put16(_ value: UInt16, _ offset: Int, _ reply: inout MutableSpan<UInt8>) {
-        reply[offset] = UInt8(value >> 8)
-        reply[offset + 1] = UInt8(truncatingIfNeeded: value)
-    }
+    static func put16(_ value: UInt16, _ offset: Int, _ reply: inout MutableSpan<UInt8>) { reply.put(value, at: offset) }
 
     @inline(__always)
-    static func put32(_ value: UInt32, _ offset: Int, _ reply: inout MutableSpan<UInt8>) {
-        put16(UInt16(value >> 16), offset, &reply)
-        put16(UInt16(truncatingIfNeeded: value), offset + 2, &reply)
-    }
+    static func put32(_ value: UInt32, _ offset: Int, _ reply: inout MutableSpan<UInt8>) { reply.put(value, at: offset) }
 }

@@ -1,5 +1,4 @@
 internal import Addressing
-internal import Routing
 
 /// A part of the zone: an open-addressing table and its entries in one run of bytes, so that a look-up holds one object and follows no
 /// pointer. An empty shard has no bytes.
@@ -30,7 +29,15 @@ enum Shard {
 
     @inline(__always)
     static func number(_ bytes: Span<UInt8>, _ offset: Int) -> Int {
-        Int(bytes[offset]) | Int(bytes[offset + 1]) << 8 | Int(bytes[offset + 2]) << 16 | Int(bytes[offset + 3]) << 24
+        let part = bytes.extracting(offset..<offset &+ 4)
+        return Int(part[0]) | Int(part[1]) << 8 | Int(part[2]) << 16 | Int(part[3]) << 24
+    }
+
+    static func address(_ bytes: Span<UInt8>, _ offset: Int, _ family: IPAddress.Family) -> IPAddress {
+        switch family {
+        case .ipv4: IPAddress(ipv4: UInt32(truncatingIfNeeded: number(bytes, offset)).byteSwapped)
+        case .ipv6: IPAddress(ipv6High: bytes.word(at: offset).byteSwapped, low: bytes.word(at: offset + 8).byteSwapped)
+        }
     }
 
     static func append(_ number: Int, to bytes: inout [UInt8]) {
@@ -38,35 +45,32 @@ enum Shard {
     }
 }
 
-/// The hash of keys: FNV-1a and a finaliser. Whoever asks can't choose what is in the table, only what is not.
-struct KeyHash: BitwiseCopyable {
-    private var state: UInt64 = 0xcbf2_9ce4_8422_2325
-
+/// The hash of keys. Names are taken as their first label and the rest, so that both may stand apart. Whoever asks can't choose what is in
+/// the table, only what is not.
+enum NameHash {
     @inline(__always)
-    mutating func add(_ byte: UInt8) { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-
-    @inline(__always)
-    mutating func addLowercased(_ bytes: Span<UInt8>, _ range: Range<Int>) {
-        for index in range { add(bytes[index].lowercased) }
-    }
-
-    mutating func add(_ address: IPAddress) {
-        switch address.family {
-        case .ipv4: for shift in stride(from: UInt64(24), through: 0, by: -8) { add(UInt8(truncatingIfNeeded: address.low >> shift)) }
-        case .ipv6:
-            for half in 0..<2 {
-                let bits = half == 0 ? address.high : address.low
-                for shift in stride(from: UInt64(56), through: 0, by: -8) { add(UInt8(truncatingIfNeeded: bits >> shift)) }
-            }
-        }
+    static func add(_ word: UInt64, _ state: UInt64) -> UInt64 {
+        let product = (state ^ word).multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)
+        return product.high ^ product.low
     }
 
     @inline(__always)
-    var value: UInt64 { Mixer.mix(state) }
+    static func of(_ first: Span<UInt8>, _ label: Range<Int>, before second: Span<UInt8>, _ rest: Range<Int>) -> UInt64 {
+        let state = first.nameHash(label, 0x2545_f491_4f6c_dd1d &+ UInt64(label.count))
+        return add(0x8ebc_6af0_9c88_c6e3, second.nameHash(rest, state &+ UInt64(rest.count)))
+    }
+
+    static func of(_ tag: UInt8, _ address: IPAddress, _ namespace: Span<UInt8>, _ range: Range<Int>) -> UInt64 {
+        let state = add(address.high, add(address.low, UInt64(tag)))
+        return add(0x8ebc_6af0_9c88_c6e3, namespace.nameHash(range, state))
+    }
 
     static func of(_ key: [UInt8]) -> UInt64 {
-        var hash = KeyHash()
-        for byte in key { hash.add(byte) }
-        return hash.value
+        let bytes = key.span
+        let length = Int(key[0])
+        if length < 64 { return of(bytes, 0..<1 + length, before: bytes, 1 + length..<key.count) }
+        let isIPv4 = key[0] == Shard.reverseIPv4 || key[0] == Shard.podIPv4
+        let end = isIPv4 ? 5 : 17
+        return of(key[0], Shard.address(bytes, 1, isIPv4 ? .ipv4 : .ipv6), bytes, end..<key.count)
     }
 }

@@ -26,47 +26,37 @@ package struct Zone: Sendable {
 
     static func shard(of hash: UInt64) -> Int { Int(hash >> UInt64(64 - shardBits)) }
 
-    /// Finds a name without domain and root, whatever its case, that stands in two parts: `label`, which may be empty, before `rest`.
+    /// Finds a name without domain and root, whatever its case.
+    func find(_ name: Span<UInt8>, _ range: Range<Int>) -> Shard.Place? {
+        guard !range.isEmpty else { return nil }
+        let second = range.lowerBound + 1 + Int(name[range.lowerBound])
+        return find(name, range.lowerBound..<second, before: name, second..<range.upperBound)
+    }
+
+    /// Finds a name of which the first label stands apart from the rest.
     @inline(__always)
     func find(
         _ first: Span<UInt8>, _ label: Range<Int>, before second: Span<UInt8>, _ rest: Range<Int>
     ) -> Shard.Place? {
-        var hash = KeyHash()
-        hash.addLowercased(first, label)
-        hash.addLowercased(second, rest)
-        let value = hash.value
-        let shard = Self.shard(of: value)
+        let hash = NameHash.of(first, label, before: second, rest)
+        let shard = Self.shard(of: hash)
         let table = shards[shard]
         let bytes = table.span
         guard bytes.count > 0 else { return nil }
+        let length = label.count + rest.count
         let mask = 1 << Int(bytes[0]) - 1
-        var slot = Int(truncatingIfNeeded: value) & mask
+        var slot = Int(truncatingIfNeeded: hash) & mask
         while true {
             let entry = Shard.number(bytes, Shard.slotsOffset + slot * 4)
             guard entry > 0 else { return nil }
-            if Shard.number(bytes, entry) == Int(UInt32(truncatingIfNeeded: value)),
-                Int(bytes[entry + 4]) == label.count + rest.count
-            {
+            if Shard.number(bytes, entry) == Int(UInt32(truncatingIfNeeded: hash)), Int(bytes[entry + 4]) == length {
                 let key = entry + Shard.entryHeaderLength
-                if Self.isEqual(bytes, key, first, label), Self.isEqual(bytes, key + label.count, second, rest) {
-                    let start = key + label.count + rest.count
-                    return Shard.Place(shard: shard, offset: start, end: start + Shard.number(bytes, entry + 5))
+                if bytes.matches(at: key, first, label), bytes.matches(at: key + label.count, second, rest) {
+                    return Shard.Place(shard: shard, offset: key + length, end: key + length + Shard.number(bytes, entry + 5))
                 }
             }
             slot = (slot + 1) & mask
         }
-    }
-
-    func find(_ name: Span<UInt8>, _ range: Range<Int>) -> Shard.Place? { find(name, 0..<0, before: name, range) }
-
-    @inline(__always)
-    private static func isEqual(_ bytes: Span<UInt8>, _ offset: Int, _ name: Span<UInt8>, _ range: Range<Int>) -> Bool {
-        var place = offset
-        for index in range {
-            if bytes[place] != name[index].lowercased { return false }
-            place += 1
-        }
-        return true
     }
 
     /// Finds what an address has: its reverse name, or with a namespace whether a Pod is there.
@@ -77,40 +67,25 @@ package struct Zone: Sendable {
             case .ipv4: isPod ? Shard.podIPv4 : Shard.reverseIPv4
             case .ipv6: isPod ? Shard.podIPv6 : Shard.reverseIPv6
             }
-        var hash = KeyHash()
-        hash.add(tag)
-        hash.add(address)
-        hash.addLowercased(namespace, range)
-        let value = hash.value
-        let shard = Self.shard(of: value)
+        let hash = NameHash.of(tag, address, namespace, range)
+        let shard = Self.shard(of: hash)
         let table = shards[shard]
         let bytes = table.span
         guard bytes.count > 0 else { return nil }
-        let addressLength = address.family == .ipv4 ? 4 : 16
+        let name = address.family == .ipv4 ? 5 : 17
+        let length = name + range.count
         let mask = 1 << Int(bytes[0]) - 1
-        var slot = Int(truncatingIfNeeded: value) & mask
+        var slot = Int(truncatingIfNeeded: hash) & mask
         while true {
             let entry = Shard.number(bytes, Shard.slotsOffset + slot * 4)
             guard entry > 0 else { return nil }
             let key = entry + Shard.entryHeaderLength
-            let length = 1 + addressLength + range.count
-            if Shard.number(bytes, entry) == Int(UInt32(truncatingIfNeeded: value)), Int(bytes[entry + 4]) == length, bytes[key] == tag,
-                Self.address(bytes, key + 1, address.family) == address,
-                Self.isEqual(bytes, key + 1 + addressLength, namespace, range)
+            if Shard.number(bytes, entry) == Int(UInt32(truncatingIfNeeded: hash)), Int(bytes[entry + 4]) == length, bytes[key] == tag,
+                Shard.address(bytes, key + 1, address.family) == address, bytes.matches(at: key + name, namespace, range)
             {
                 return Shard.Place(shard: shard, offset: key + length, end: key + length + Shard.number(bytes, entry + 5))
             }
             slot = (slot + 1) & mask
-        }
-    }
-
-    private static func address(_ bytes: Span<UInt8>, _ offset: Int, _ family: IPAddress.Family) -> IPAddress {
-        func bits(_ start: Int, _ count: Int) -> UInt64 {
-            (start..<start + count).reduce(0) { $0 << 8 | UInt64(bytes[$1]) }
-        }
-        return switch family {
-        case .ipv4: IPAddress(ipv4: UInt32(truncatingIfNeeded: bits(offset, 4)))
-        case .ipv6: IPAddress(ipv6High: bits(offset, 8), low: bits(offset + 8, 8))
         }
     }
 }

@@ -26,7 +26,7 @@ struct ZoneEdits {
     }
 
     private mutating func add(_ key: [UInt8], _ action: Action) {
-        let hash = KeyHash.of(key)
+        let hash = NameHash.of(key)
         byShard[Zone.shard(of: hash), default: []].append(Edit(key: key, hash: hash, action: action))
     }
 
@@ -37,24 +37,46 @@ struct ZoneEdits {
     private struct Entry {
         var hash: UInt32
         var key: [UInt8]
+        /// Empty: there is none.
         var value: [UInt8]
     }
 
     private static func rebuilt(_ shard: [UInt8], _ edits: [Edit]) -> [UInt8] {
-        var entries = entries(of: shard)
-        var index: [[UInt8]: Int] = [:]
-        for (place, entry) in entries.enumerated() { index[entry.key] = place }
+        // The entries that are edited, each once, and where those of them stand that were there before.
+        var entries: [Entry] = []
+        entries.reserveCapacity(edits.count)
+        var places: [[UInt8]: Int] = [:]
+        var replaced: Set<Int> = []
         for edit in edits {
-            let place = index[edit.key]
-            let value = value(place.map { entries[$0].value } ?? [], edit.action)
-            if let place {
-                entries[place].value = value
-            } else if !value.isEmpty {
-                index[edit.key] = entries.count
-                entries.append(Entry(hash: UInt32(truncatingIfNeeded: edit.hash), key: edit.key, value: value))
+            if let place = places[edit.key] {
+                entries[place].value = value(entries[place].value, edit.action)
+                continue
             }
+            let old = shard.isEmpty ? nil : entry(edit.key, edit.hash, in: shard.span)
+            if let old { replaced.insert(old) }
+            let before = old.map { Array(shard[valueRange(of: $0, in: shard.span)]) } ?? []
+            places[edit.key] = entries.count
+            entries.append(
+                Entry(hash: UInt32(truncatingIfNeeded: edit.hash), key: edit.key, value: value(before, edit.action)))
         }
-        return bytes(of: entries.filter { !$0.value.isEmpty })
+        return bytes(of: entries.filter { !$0.value.isEmpty }, and: shard, without: replaced)
+    }
+
+    private static func entry(_ key: [UInt8], _ hash: UInt64, in shard: Span<UInt8>) -> Int? {
+        let mask = 1 << Int(shard[0]) - 1
+        var slot = Int(truncatingIfNeeded: hash) & mask
+        while true {
+            let entry = Shard.number(shard, Shard.slotsOffset + slot * 4)
+            guard entry > 0 else { return nil }
+            let start = entry + Shard.entryHeaderLength
+            if Int(shard[entry + 4]) == key.count, key.indices.allSatisfy({ shard[start + $0] == key[$0] }) { return entry }
+            slot = (slot + 1) & mask
+        }
+    }
+
+    private static func valueRange(of entry: Int, in shard: Span<UInt8>) -> Range<Int> {
+        let start = entry + Shard.entryHeaderLength + Int(shard[entry + 4])
+        return start..<start + Shard.number(shard, entry + 5)
     }
 
     /// Empty where nothing is left.
@@ -82,36 +104,31 @@ struct ZoneEdits {
         return records
     }
 
-    private static func entries(of shard: [UInt8]) -> [Entry] {
-        guard !shard.isEmpty else { return [] }
-        var entries: [Entry] = []
-        var offset = Shard.slotsOffset + 4 << Int(shard[0])
+    /// A table that is at most half full, of those entries and what else was in the shard.
+    private static func bytes(of entries: [Entry], and shard: [UInt8], without replaced: Set<Int>) -> [UInt8] {
+        var kept: [Range<Int>] = []
+        var offset = shard.isEmpty ? 0 : Shard.slotsOffset + 4 << Int(shard[0])
         while offset < shard.count {
-            let hash = UInt32(truncatingIfNeeded: Shard.number(shard.span, offset))
-            let key = offset + Shard.entryHeaderLength
-            let value = key + Int(shard[offset + 4])
-            let end = value + Shard.number(shard.span, offset + 5)
-            entries.append(Entry(hash: hash, key: Array(shard[key..<value]), value: Array(shard[value..<end])))
+            let end = valueRange(of: offset, in: shard.span).upperBound
+            if !replaced.contains(offset) { kept.append(offset..<end) }
             offset = end
         }
-        return entries
-    }
-
-    /// A table that is at most half full.
-    private static func bytes(of entries: [Entry]) -> [UInt8] {
-        guard !entries.isEmpty else { return [] }
+        let count = entries.count + kept.count
+        guard count > 0 else { return [] }
         var bits = 1
-        while 1 << bits < entries.count * 2 { bits += 1 }
-        let table = Shard.slotsOffset + 4 << bits
-        let length = entries.reduce(table) { $0 + Shard.entryHeaderLength + $1.key.count + $1.value.count }
+        while 1 << bits < count * 2 { bits += 1 }
+        let length =
+            entries.reduce(0) { $0 + Shard.entryHeaderLength + $1.key.count + $1.value.count } + kept.reduce(0) { $0 + $1.count }
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(length)
+        bytes.reserveCapacity(Shard.slotsOffset + 4 << bits + length)
         bytes.append(UInt8(bits))
         bytes.append(contentsOf: repeatElement(0, count: 4 << bits))
+        for range in kept {
+            link(UInt32(truncatingIfNeeded: Shard.number(shard.span, range.lowerBound)), bits, &bytes)
+            bytes.append(contentsOf: shard[range])
+        }
         for entry in entries {
-            var slot = Int(entry.hash) & (1 << bits - 1)
-            while Shard.number(bytes.span, Shard.slotsOffset + slot * 4) > 0 { slot = (slot + 1) & (1 << bits - 1) }
-            for byte in 0..<4 { bytes[Shard.slotsOffset + slot * 4 + byte] = UInt8(truncatingIfNeeded: bytes.count >> (byte * 8)) }
+            link(entry.hash, bits, &bytes)
             Shard.append(Int(entry.hash), to: &bytes)
             bytes.append(UInt8(entry.key.count))
             Shard.append(entry.value.count, to: &bytes)
@@ -119,6 +136,13 @@ struct ZoneEdits {
             bytes += entry.value
         }
         return bytes
+    }
+
+    /// Gives the entry that is about to be appended a slot.
+    private static func link(_ hash: UInt32, _ bits: Int, _ bytes: inout [UInt8]) {
+        var slot = Int(hash) & (1 << bits - 1)
+        while Shard.number(bytes.span, Shard.slotsOffset + slot * 4) > 0 { slot = (slot + 1) & (1 << bits - 1) }
+        for byte in 0..<4 { bytes[Shard.slotsOffset + slot * 4 + byte] = UInt8(truncatingIfNeeded: bytes.count >> (byte * 8)) }
     }
 }
 
