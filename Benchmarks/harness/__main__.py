@@ -13,6 +13,7 @@ import time
 
 import aims
 import machine
+import names
 import report
 import scenarios
 import targets
@@ -20,6 +21,8 @@ from bench import Bench
 from processes import Failure, Processes, find, raise_file_limit
 from tools import Tools
 
+#: Each by its name once.
+_KINDS = list({kind.name: kind for kind in [*names.ALL, *targets.ALL]}.values())
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -38,7 +41,7 @@ def arguments():
         help="how long the connections of idle are left alone before memory is read (default 10)")
     parser.add_argument(
         "--target", action="append", default=[], metavar="NAME", nargs="+",
-        help=f"what to measure it with (default: all): {', '.join(kind.name for kind in targets.ALL)}")
+        help=f"what to measure it with (default: all): {', '.join(kind.name for kind in _KINDS)}")
     parser.add_argument("--json", metavar="FILE", help="write all figures there; rewritten after each scenario")
     parser.add_argument("--ringway", metavar="FILE", help="a program built before, in place of a release build of this checkout")
     parser.add_argument("--render", metavar="FILE", help="measure nothing: write the report from the figures of an earlier --json")
@@ -48,8 +51,8 @@ def arguments():
         if name not in scenarios.ALL:
             parser.error(f"there is no scenario \"{name}\": choose from {', '.join(scenarios.ALL)}")
     for name in given.target:
-        if name not in [kind.name for kind in targets.ALL]:
-            parser.error(f"there is no target \"{name}\": choose from {', '.join(kind.name for kind in targets.ALL)}")
+        if name not in [kind.name for kind in _KINDS]:
+            parser.error(f"there is no target \"{name}\": choose from {', '.join(kind.name for kind in _KINDS)}")
     given.rounds = given.rounds or (3 if given.quick else 5)
     given.seconds = given.seconds or (1 if given.quick else 3)
     if not 1 <= given.rounds <= 1000:

@@ -48,6 +48,11 @@ def _listed():
     yield from _both("CPU per UDP request over nginx's", "udp 64 B", CPU, 0.92, 0.92, "nginx")
     yield from _both("CPU per UDP request over the C loop's", "udp 64 B", CPU, 1.05, 1.05, "reference-udp")
     for engine in (URING, EPOLL):
+        yield Aim("CPU per DNS answer over unbound's", engine, "dns", CPU, "unbound", most=1 / 1.5)
+        yield Aim("CPU per DNS answer over dnsmasq's", engine, "dns", CPU, "dnsmasq", most=1 / 2)
+        yield Aim("p99 of DNS at half rate over unbound's", engine, "dns half rate", "latency_p99_microseconds", "unbound", most=1.0)
+        yield Aim("DNS questions lost more than by unbound", engine, "dns half rate", "loss_over_unbound", most=0.0001)
+    for engine in (URING, EPOLL):
         yield Aim("UDP MB per CPU second over nginx's", engine, "udp bulk joined", MEGABYTES, "nginx", least=3.0)
         for way in ("single", "apart"):
             yield Aim("UDP MB per CPU second over nginx's", engine, f"udp bulk {way}", MEGABYTES, "nginx")

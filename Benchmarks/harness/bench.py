@@ -7,6 +7,7 @@ import sys
 import datagrams
 import figures
 import machine
+import names
 import targets as all_of
 from clients import Clients
 from processes import Failure, Namespace, enter, last_words
@@ -58,7 +59,7 @@ class Bench:
                     self.played.append(target)
                     if target.takes_requests:
                         self.targets.append(target)
-        if not self.played:
+        if not self.played and not any(kind.name in self._chosen for kind in names.ALL):
             raise Failure("no target runs here")
 
     def _is_asked_for(self, kind):
@@ -101,6 +102,19 @@ class Bench:
                         running.callback(target.stop)
                         started.append(target)
             yield started
+
+    @contextlib.contextmanager
+    def name_targets(self):
+        """Whatever answers DNS and is asked for, for as long as the scenario lasts, and a folder for it."""
+        with contextlib.ExitStack() as running:
+            started = []
+            for index, kind in enumerate(names.ALL):
+                if self._is_asked_for(kind):
+                    target = self._started(kind, names.FIRST_PORT + index, [], "-dns")
+                    if target:
+                        running.callback(target.stop)
+                        started.append(target)
+            yield started, self._common.folder
 
     def _places(self):
         def place(folder, namespace):
@@ -184,12 +198,11 @@ class Bench:
     def _play(self, target, turn, play, with_cpu):
         if all_of.stopped(target):
             raise Failure(f"it has ended: {last_words(target.process)}")
-        backend = target.place.backends[target.protocol]
         counters = target.counters()
         time_spent = machine.CPUTime(target.pids())
-        backend_time = machine.CPUTime([backend.pid])
+        backend_time = machine.CPUTime([target.place.backends[target.protocol].pid] if target.has_backend else [])
         sample = play(target, turn)
-        if "bytes" not in sample:  # iperf3 has a server of its own
+        if target.has_backend and "bytes" not in sample:  # iperf3 has a server of its own
             sample["backend_cpu_seconds"] = backend_time.seconds()
         if with_cpu:
             sample["machine_seconds"] = time_spent.machine()

@@ -114,6 +114,10 @@ class Clients:
             "failures_by_100ms": found["failures_by_100ms"],
         }
 
+    def run(self, name, target, command, seconds):
+        """A client of a scenario's own: what it printed, and the CPU seconds it took."""
+        return self._run(name, target, command, seconds)
+
     def _wait_for(self, name, process, seconds):
         """What a client that runs beside something else printed."""
         try:

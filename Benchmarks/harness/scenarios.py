@@ -7,6 +7,7 @@ import statistics
 import time
 
 import machine
+from names import dns
 from processes import Failure
 from scale import scale
 from steering import by_cpu
@@ -397,7 +398,7 @@ def _loss_over_direct(turn):
 
 ALL = {
     function.__name__: function
-    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, scale, udp, steering)
+    for function in (calibrate, keepalive, connections, latency, bulk, idle, fairness, failure, change, scale, udp, dns, steering)
 }
 #: Played only when asked for: it measures the kernel, and no target.
 ON_REQUEST = ["steering"]

@@ -62,6 +62,7 @@ class Target:
     takes_requests = True
     takes_bulk = True
     takes_other_backends = True
+    has_backend = True
     is_ours = False
     #: Whether it is something a user could pick in Ringway's place.
     is_peer = True

@@ -1,7 +1,7 @@
 /// A dictionary whose copies share what they have in common: to change one entry of a copy costs a part of the whole, and not all of it.
 ///
-/// For tables of thousands of which each version is kept by somebody. A copy of Swift's own dictionary copies every entry, each with all the
-/// references in it, once a version changes.
+/// For tables of thousands of which each version is kept by somebody. A copy of Swift's own dictionary copies every entry, each with all
+/// the references in it, once a version changes.
 package struct PersistentDictionary<Key: Hashable & Sendable, Value: Sendable>: Sendable, Sequence, ExpressibleByDictionaryLiteral {
     package typealias Element = (key: Key, value: Value)
 

@@ -64,9 +64,10 @@ struct ZoneTests {
             let fresh = anew.update(to: snapshot, serial: 1)
             #expect(zone.contents == fresh.contents, "generation \(generation)")
             let changed = (0..<Zone.shardCount).filter { before.shards[$0] != zone.shards[$0] }
-            let differing = Set(before.contents.keys).union(zone.contents.keys).filter { before.contents[$0] != zone.contents[$0] }
+            let (was, now) = (before.contents, zone.contents)
+            let differing = Set(was.keys).union(now.keys).filter { was[$0] != now[$0] }
             #expect(changed.count <= differing.count)
-            for key in zone.contents.keys where (1...63).contains(key[0]) { #expect(zone.find(key.span, 0..<key.count) != nil) }
+            for key in now.keys where (1...63).contains(key[0]) { #expect(zone.find(key.span, 0..<key.count) != nil) }
         }
         let end = RoutingSnapshot(generation: 50, frontends: [:], names: NameTable(services: [:], namespaces: [:]))
         #expect(maker.update(to: end, serial: 1).contents == [:])

@@ -18,7 +18,8 @@ extension EndToEndTests {
             try directory.replace("names.yaml", with: manifests)
             let places = addresses.map { $0.contains(":") ? "[\($0)]:\(port)" : "\($0):\(port)" }
             try withRingway(
-                engine, [directory.path("names.yaml")], options: ["--dns-listen", places.joined(separator: ","), "--dns-upstream", "none"] + options, prefix: prefix,
+                engine, [directory.path("names.yaml")],
+                options: ["--dns-listen", places.joined(separator: ","), "--dns-upstream", "none"] + options, prefix: prefix,
                 directory: directory
             ) { ringway in
                 try body(ringway, NameClient(addresses[0] == "0.0.0.0" ? "127.0.0.1" : addresses[0], port), directory)

@@ -31,7 +31,7 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func otherNamesAreAskedForOverBothTransports(engine: String) throws {
             let upstream = try NameUpstream()
-            try withNames(engine, upstream: [upstream.place]) { ringway, client in
+            try withNames(engine, upstream: [upstream.place]) { (ringway, client) throws in
                 for overTCP in [false, true] {
                     func answer(_ name: String, _ type: String = "A") throws -> [String] {
                         try client.answer(name, type, overTCP: overTCP)
@@ -56,7 +56,7 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func whatIsTooLongForUDPIsAskedForOverTCP(engine: String) throws {
             let upstream = try NameUpstream()
-            try withNames(engine, upstream: [upstream.place]) { _, client in
+            try withNames(engine, upstream: [upstream.place]) { (_, client) throws in
                 let short = try client.ask("large.test", "TXT")
                 #expect(short.isTruncated)
                 let whole = try client.ask("large.test", "TXT", overTCP: true)
@@ -70,7 +70,7 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func namesBehindTheSearchListAreDeniedWithoutAnybodyAsked(engine: String) throws {
             let upstream = try NameUpstream()
-            try withNames(engine, upstream: [upstream.place]) { ringway, client in
+            try withNames(engine, upstream: [upstream.place]) { (ringway, client) throws in
                 for domain in ["prod.svc.cluster.local", "svc.cluster.local", "cluster.local"] {
                     #expect(try client.answer("service.test.\(domain)") == ["code 3"])
                 }
@@ -83,7 +83,7 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func aQuestionIsAskedOnceForAllWhoWant(engine: String) throws {
             let silent = try DatagramSocket()
-            try withNames(engine, upstream: ["127.0.0.1:\(silent.port)"]) { ringway, client in
+            try withNames(engine, upstream: ["127.0.0.1:\(silent.port)"]) { (ringway, client) throws in
                 let sockets = try (0..<20).map { _ in try DatagramSocket(to: (client.address, client.port)) }
                 for (id, socket) in sockets.enumerated() { socket.send(NameClient.query("Service.Test", id: id)) }
                 #expect(try wait { try count("joined", ringway) == 19 })
@@ -113,7 +113,7 @@ extension EndToEndTests {
             let upstream = try NameUpstream()
             let silent = try DatagramSocket()
             let dead = "127.0.0.1:\(try FreePort.take())"
-            try withNames(engine, upstream: [dead, "127.0.0.1:\(silent.port)", upstream.place]) { ringway, client in
+            try withNames(engine, upstream: [dead, "127.0.0.1:\(silent.port)", upstream.place]) { (ringway, client) throws in
                 for number in 0..<12 {
                     #expect(try client.answer("nobody\(number).test", overTCP: number % 2 == 1) == ["code 3"])
                 }
@@ -124,7 +124,7 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func whenAllAreDeadWhatWasKnownIsToldAndTheRestFails(engine: String) throws {
             let upstream = try NameUpstream()
-            try withNames(engine, upstream: [upstream.place]) { ringway, client in
+            try withNames(engine, upstream: [upstream.place]) { (ringway, client) throws in
                 #expect(try client.ask("brief.test").answers.map(\.ttl) == [1])
                 upstream.process.end()
                 #expect(try wait { try client.ask("brief.test").answers.map(\.ttl) == [30] })
@@ -145,7 +145,7 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func silenceEndsInTime(engine: String) throws {
             let silent = try DatagramSocket()
-            try withNames(engine, upstream: ["127.0.0.1:\(silent.port)"]) { ringway, client in
+            try withNames(engine, upstream: ["127.0.0.1:\(silent.port)"]) { (ringway, client) throws in
                 let socket = try DatagramSocket(to: (client.address, client.port))
                 socket.send(NameClient.query("service.test"))
                 let told = try DNSMessage(try #require(socket.receive(within: 10_000)).bytes)
@@ -163,7 +163,8 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func beyondTheLimitQuestionsAreRefused(engine: String) throws {
             let silent = try DatagramSocket()
-            try withNames(engine, upstream: ["127.0.0.1:\(silent.port)"], prefix: ["prlimit", "--nofile=256:256"]) { ringway, client in
+            try withNames(engine, upstream: ["127.0.0.1:\(silent.port)"], prefix: ["prlimit", "--nofile=256:256"]) {
+                (ringway, client) throws in
                 let socket = try DatagramSocket(to: (client.address, client.port))
                 for id in 0..<24 { socket.send(NameClient.query("n\(id).test", id: id)) }
                 // A sixteenth of the open files.
@@ -180,7 +181,7 @@ extension EndToEndTests {
         @Test func stubDomainsHaveServersOfTheirOwn() throws {
             let (everything, stub) = (try NameUpstream("everything"), try NameUpstream("stub"))
             try withNames(Engines.available[0], upstream: [everything.place], options: ["--dns-stub-domain", "who.test=\(stub.place)"]) {
-                _, client in
+                (_, client) throws in
                 #expect(try client.answer("WHO.test", "TXT") == ["\"stub\""])
                 #expect(try client.answer("service.test") == ["192.0.2.7"])
                 #expect(everything.queries("who.test") == 0 && stub.queries("service.test") == 0)
@@ -188,7 +189,7 @@ extension EndToEndTests {
         }
 
         @Test func ourselvesAreNotAsked() throws {
-            try withNames(Engines.available[0], upstream: ["own"]) { ringway, client in
+            try withNames(Engines.available[0], upstream: ["own"]) { (ringway, client) throws in
                 #expect(try client.answer("service.test") == ["code 5"])
                 #expect(ringway.log.contains("is not asked for other names than the cluster's: that is this process itself"))
             }

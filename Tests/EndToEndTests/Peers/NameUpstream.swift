@@ -2,7 +2,8 @@ import Foundation
 import Testing
 
 /// A name server that others are forwarded to: dnsmasq on a port of loopback. It has `service.test`, both addresses; `example.org`, an
-/// alias of it; `brief.test`, for a second only; `who.test`, its own name; and `large.test`, too much for a datagram. It says what it is asked.
+/// alias of it; `brief.test`, for a second only; `who.test`, its own name; and `large.test`, too much for a datagram. It says what it
+/// is asked.
 final class NameUpstream: Sendable {
     let process: ChildProcess
     let port: Int
