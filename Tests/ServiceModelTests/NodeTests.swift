@@ -71,4 +71,14 @@ import Testing
         let tree: Tree = ["apiVersion": "v1", "kind": "NodeList", "items": [["metadata": ["name": "a"]], ["metadata": ["name": "b"]]]]
         #expect(ObjectDecoder.decode(tree.node).compactMap(\.object?.key.name) == ["a", "b"])
     }
+
+    @Test func aNamespaceIsReadAsOneThatIsThere() {
+        let tree: Tree = [
+            "apiVersion": "v1", "kind": "Namespace", "metadata": ["name": "prod", "labels": ["kubernetes.io/metadata.name": "prod"]],
+            "spec": ["finalizers": ["kubernetes"]], "status": ["phase": "Active"],
+        ]
+        #expect(decoded(tree.node)?.key.description == "Namespace prod" && errors(tree.node) == [] && warnings(tree.node) == [])
+        let misplaced: Tree = ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": "a.b", "namespace": "default"]]
+        #expect(errors(misplaced.node).count == 2)
+    }
 }

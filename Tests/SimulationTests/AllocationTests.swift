@@ -42,4 +42,10 @@ struct AllocationTests {
         #expect(finding.failures == [])
         #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
     }
+
+    @Test func norDoQueriesOfAllKinds() {
+        let finding = WarmResponder.measure(rounds: WarmWorker.isOptimised ? 1000 : 10)
+        #expect(finding.failures == [])
+        #expect(finding.allocations == 0 || !WarmWorker.isOptimised)
+    }
 }
