@@ -12,7 +12,7 @@ internal import Musl
 #endif
 
 /// Tells whoever balances between nodes whether this one has endpoints of a Service: HTTP on the Service's `healthCheckNodePort`, at the
-/// addresses of node ports, as the Kubernetes proxy answers there.
+/// addresses that it is given, as the Kubernetes proxy answers there.
 ///
 /// On the admin servers' thread. A port that is taken is reported, and harms no other.
 package final class ServiceHealthServers: Sendable {

@@ -381,7 +381,7 @@ struct Balancer {
     /// Answers load balancers at these ports, and says at which it can't; those are tried again.
     private mutating func answerHealthChecks(at ports: [HealthCheckPort]) async -> [Diagnostic] {
         healthCheckPorts = ports
-        let failures = await serviceHealth.serve(ports, at: node.node.nodePortAddresses ?? [.anyIPv4, .anyIPv6])
+        let failures = await serviceHealth.serve(ports)
         if !failures.isEmpty { retryLater() }
         return failures.map { port, reason in
             Diagnostic(
