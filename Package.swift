@@ -130,7 +130,7 @@ let package = Package(
         .testTarget(
             name: "CLITests",
             dependencies: [
-                "AdminServer", "Addressing", "CAllocationCounter", "CLI", "ControlPlane", "Forwarding", "ObjectSources", "Routing",
+                "AdminServer", "Addressing", "CAllocationCounter", "CLI", "ControlPlane", "DNS", "Forwarding", "ObjectSources", "Routing",
                 "ServiceModel", "StateStore", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

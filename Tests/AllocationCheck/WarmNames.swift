@@ -6,9 +6,10 @@ import EngineSimulator
 import Forwarding
 import Routing
 
-/// One worker on the simulated driver that is asked for names, over UDP and TCP.
+/// One worker on the simulated driver that is asked for names, over UDP and TCP, and asks another for those that are not its own.
 package struct WarmNames {
     private static let address = SocketAddress(IPAddress(ipv4: 0x0a60_000a), PortNumber(53)!)
+    private static let upstream = SocketAddress(IPAddress(ipv4: 0x0a63_0001), PortNumber(53)!)
     private static let queriesOfRound = 2000
 
     private let network: SimulatedNetwork
@@ -31,8 +32,9 @@ package struct WarmNames {
         mailbox = Mailbox(wakeUp: driver.wakeUp)
         var settings = WorkerSettings()
         settings.flowsMax = 1
-        let names = NameSettings(
+        var names = NameSettings(
             addresses: [Self.address], responder: Responder.Settings(domain: DomainName("cluster.local")!), responsesPerSourceMax: 1000)
+        names.forwarding = ForwardingSettings(upstreams: Upstreams(servers: [Self.upstream]))
         settings.names = names
         settings.nameCounters = makeNameCounters(names)
         settings.nameConnectionsMax = 4
@@ -58,10 +60,13 @@ package struct WarmNames {
         return finding
     }
 
-    /// Some of the names are there, some are not, and some are nobody's here; one in two comes from a network beyond its rate.
+    /// Some of the names are there, some are not, and others are asked for two, of which one may be kept; one query in two comes from a
+    /// network beyond its rate.
     private func round(_ worker: inout Worker) -> WarmWorker.Finding {
         var finding = WarmWorker.Finding()
-        let queries = ["db.prod.svc.cluster.local", "web.prod.svc.cluster.local", "example.com"].map(Self.query)
+        let queries = ["db.prod.svc.cluster.local", "web.prod.svc.cluster.local", "example.com", "a.example"].map(Self.query)
+        let upstream = network.openDatagramsByHand(at: Self.upstream)
+        var questions = 0
         let clients = [0x0a02_0001, 0xcb00_7101].map { host in
             network.openDatagramsByHand(
                 at: SocketAddress(IPAddress(ipv4: host), PortNumber(40_000)!), connectedTo: Self.address)
@@ -81,15 +86,30 @@ package struct WarmNames {
             run(&worker, nanoseconds: 100_000)
             finding.allocations += ringway_allocation_count() - before
             finding.ticks += 1
+            while let asked = network.receive(upstream) {
+                questions += 1
+                network.send(upstream, Self.reply(to: asked.bytes)[...], to: asked.from)
+            }
             for client in clients { while network.receive(client) != nil { answers += 1 } }
             for connection in connections { _ = network.receive(connection, most: 4096) }
         }
         finding.connectionsMax = connections.count
         if answers < Self.queriesOfRound / 2 { finding.failures.append("only \(answers) queries were answered") }
+        if questions < Self.queriesOfRound / 8 { finding.failures.append("only \(questions) questions were asked") }
+        network.close(upstream)
         for connection in connections { network.close(connection) }
         for client in clients { network.close(client) }
         run(&worker, nanoseconds: 1_000_000_000)
         return finding
+    }
+
+    /// An address, for a minute where the name is short, and for this time only where it isn't.
+    private static func reply(to question: [UInt8]) -> [UInt8] {
+        let nameBytes = question[12...].firstIndex(of: 0)! - 11
+        let ttl: UInt8 = nameBytes > 11 ? 0 : 60
+        var reply = Array(question[..<(12 + nameBytes + 4)])
+        reply.replaceSubrange(2..<12, with: [0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0])
+        return reply + [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, ttl, 0, 4, 192, 0, 2, 1]
     }
 
     /// As it goes over TCP.

@@ -23,8 +23,7 @@ final class NameStage {
 
     init(
         faults: Faults = Faults(), seed: UInt64 = 1, buffers: Int = 256, bufferSize: Int = 512, pipeBytes: Int = 1024,
-        connectionsMax: Int = 8,
-        rate: Int? = nil
+        connectionsMax: Int = 8, rate: Int? = nil, upstreams: Upstreams = Upstreams(servers: []), questionsMax: Int = 16
     ) {
         var network = SimulatedNetwork.Settings()
         network.connectionsMax = 64
@@ -41,8 +40,10 @@ final class NameStage {
         var settings = WorkerSettings()
         settings.flowsMax = 16
         settings.seed = seed
-        let names = NameSettings(
+        var names = NameSettings(
             addresses: [Self.address], responder: Responder.Settings(domain: DomainName("cluster.local")!), responsesPerSourceMax: rate)
+        names.forwarding = ForwardingSettings(upstreams: upstreams)
+        names.forwarding.questionsMax = questionsMax
         settings.names = names
         settings.nameCounters = makeNameCounters(names)
         settings.nameConnectionsMax = connectionsMax

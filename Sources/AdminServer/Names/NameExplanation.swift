@@ -125,7 +125,7 @@ struct RecordExplainer {
     func reason(name: String, type: RecordType, code: UInt16) -> String {
         guard let labels = labels(name) else {
             return code == 5
-                ? "the name is not below \(domain) (--cluster-domain), and nobody else is asked"
+                ? "the name is not below \(domain) (--cluster-domain): what others say of it is not explained"
                 : "no Service and no endpoint has this address"
         }
         if code == 2 { return "the objects have not all been read yet" }
