@@ -16,6 +16,7 @@ package struct WarmNames {
     private let driver: SimulatedDriver
     private let mailbox: Mailbox
     private let settings: WorkerSettings
+    private let names: WorkerNames
 
     package init() {
         var networkSettings = SimulatedNetwork.Settings()
@@ -35,15 +36,13 @@ package struct WarmNames {
         var names = NameSettings(
             addresses: [Self.address], responder: Responder.Settings(domain: DomainName("cluster.local")!), responsesPerSourceMax: 1000)
         names.forwarding = ForwardingSettings(upstreams: Upstreams(servers: [Self.upstream]))
-        settings.names = names
-        settings.nameCounters = makeNameCounters(names)
-        settings.nameConnectionsMax = 4
         self.settings = settings
+        self.names = WorkerNames(names, connectionsMax: 4)
     }
 
     /// Answers rounds of queries and measures all but the first, which warms up.
     package func measure() -> WarmWorker.Finding {
-        var worker = Worker(driver: driver, mailbox: mailbox, counters: makeCounterTable(), settings: settings)
+        var worker = Worker(driver: driver, mailbox: mailbox, counters: makeCounterTable(), settings: settings, names: names)
         let endpoints = (0..<20).map { ServiceNames.Endpoint(address: IPAddress(ipv4: 0x0a01_0000 + $0)) }
         let service = ServiceNames(
             service: ServiceName(namespace: "prod", name: "db"), kind: .headless,

@@ -21,11 +21,13 @@ final class WorkerUnderTest {
     private(set) var datagramRows: [SocketAddress: Int] = [:]
     private(set) var datagramEndpointRows: [SocketAddress: Int] = [:]
 
-    init(network: SimulatedNetwork, driver driverSettings: SimulatedDriver.Settings, settings: WorkerSettings) {
+    init(
+        network: SimulatedNetwork, driver driverSettings: SimulatedDriver.Settings, settings: WorkerSettings, names: WorkerNames? = nil
+    ) {
         self.network = network
         driver = SimulatedDriver(network: network, driverSettings)
         mailbox = Mailbox(wakeUp: driver.wakeUp)
-        worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings)
+        worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings, names: names)
     }
 
     /// Connections that the worker has taken from the kernel, turned away or not.

@@ -44,11 +44,9 @@ final class NameStage {
             addresses: [Self.address], responder: Responder.Settings(domain: DomainName("cluster.local")!), responsesPerSourceMax: rate)
         names.forwarding = ForwardingSettings(upstreams: upstreams)
         names.forwarding.questionsMax = questionsMax
-        settings.names = names
-        settings.nameCounters = makeNameCounters(names)
-        settings.nameConnectionsMax = connectionsMax
-        counters = settings.nameCounters
-        worker = WorkerUnderTest(network: self.network, driver: driver, settings: settings)
+        let ofWorker = WorkerNames(names, connectionsMax: connectionsMax)
+        counters = ofWorker.counters
+        worker = WorkerUnderTest(network: self.network, driver: driver, settings: settings, names: ofWorker)
     }
 
     // MARK: - The control side

@@ -1,5 +1,3 @@
-package import Engine
-
 /// The columns of a worker's table of what was asked and answered. It has two rows for each address: what came over UDP, over TCP.
 package enum NameColumn {
     /// Queries that were answered, by zone and type.
@@ -21,11 +19,6 @@ package enum NameColumn {
     /// What became of questions for others, by `ForwardingCount`; in the first row, for all addresses.
     package static let forwarding = closed + NameConnection.Ending.allCases.count
     package static let count = forwarding + ForwardingCount.allCases.count
-}
-
-/// Makes the counters of one worker: nothing where it answers nobody.
-package func makeNameCounters(_ settings: NameSettings?) -> CounterTable {
-    CounterTable(rows: max(1, 2 * (settings?.addresses.count ?? 0)), columns: settings == nil ? 1 : NameColumn.count)
 }
 
 /// What is counted of names that others are asked for (`Forwarder.Counts`), and how much there is of it now.

@@ -16,7 +16,7 @@ package struct NameReading: Sendable {
         transport = socket % 2 == 0 ? .udp : .tcp
         domain = settings.responder.domain.description
         counters = (0..<NameColumn.count).map { column in
-            workers.reduce(0) { $0 &+ $1.nameCounters.read(row: socket, column: column) }
+            workers.reduce(0) { $0 &+ ($1.nameCounters?.read(row: socket, column: column) ?? 0) }
         }
     }
 
@@ -57,7 +57,7 @@ package struct ForwardingReading: Sendable {
 
     init(_ workers: [WorkerHandle]) {
         counters = ForwardingCount.allCases.map { count in
-            workers.reduce(0) { $0 &+ $1.nameCounters.read(row: 0, column: NameColumn.forwarding + count.rawValue) }
+            workers.reduce(0) { $0 &+ ($1.nameCounters?.read(row: 0, column: NameColumn.forwarding + count.rawValue) ?? 0) }
         }
     }
 

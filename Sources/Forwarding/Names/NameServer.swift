@@ -43,19 +43,22 @@ struct NameServer: ~Copyable {
     private static let messageMax = 65_535
     private static let writtenMax = 2 * (2 + messageMax)
 
-    /// - Parameter unused: a batch that is not written to where there are no settings.
-    init(_ settings: NameSettings?, counters: CounterTable, connectionsMax: Int, seed: UInt64, now: UInt64, unused: DatagramBatch) {
+    /// - Parameters:
+    ///   - names: nil where nobody is answered.
+    ///   - counters: and a batch, that are not written to then.
+    init(_ names: WorkerNames?, seed: UInt64, now: UInt64, unused counters: CounterTable, _ batch: DatagramBatch) {
+        let settings = names?.settings
         self.settings = settings
         forwarding = NameForwarding(settings?.forwarding, now: now)
         var responder = settings?.responder ?? .init(domain: DomainName(".")!)
         responder.offersRecursion = forwarding.isUsed
-        answering = Answering(responder: Responder(responder), counters: counters)
+        answering = Answering(responder: Responder(responder), counters: names?.counters ?? counters)
         let addresses = min(settings?.addresses.count ?? 0, Limits.nameAddressesMax)
-        let connectionsMax = settings == nil ? 0 : max(1, connectionsMax)
+        let connectionsMax = names.map { max(1, $0.connectionsMax) } ?? 0
         socketCount = 2 * addresses
         sockets = FixedTable(zeroedCapacity: socketCount)
         connections = NameConnectionTable(openMax: connectionsMax)
-        answers = settings == nil ? unused : DatagramBatch(takesNames: false)
+        answers = settings == nil ? batch : DatagramBatch(takesNames: false)
         rates = ResponseRates(rate: settings?.responsesPerSourceMax, secret: Mixer.mix(seed ^ 0x6e61_6d65_7261_7465))
         partials = FixedTable(zeroedCapacity: 2 * connectionsMax * Self.partialStride)
         written = FixedTable(zeroedCapacity: settings == nil ? 0 : Self.writtenMax)

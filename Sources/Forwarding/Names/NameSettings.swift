@@ -1,5 +1,6 @@
 package import Addressing
 package import DNS
+package import Engine
 import Routing
 
 /// What the data plane is told of the cluster's DNS.
@@ -17,6 +18,20 @@ package struct NameSettings: Sendable {
         self.addresses = addresses
         self.responder = responder
         self.responsesPerSourceMax = responsesPerSourceMax
+    }
+}
+
+/// What a worker is told of it at birth. No part of its other settings: these are copied on the way of each connection.
+package struct WorkerNames: Sendable {
+    let settings: NameSettings
+    /// TCP connections for queries that may be open.
+    let connectionsMax: Int
+    package let counters: CounterTable
+
+    package init(_ settings: NameSettings, connectionsMax: Int = Limits.nameConnectionsMax) {
+        self.settings = settings
+        self.connectionsMax = connectionsMax
+        counters = CounterTable(rows: 2 * settings.addresses.count, columns: NameColumn.count)
     }
 }
 

@@ -20,7 +20,7 @@ extension Worker {
         settleNameConnection(slot)
     }
 
-    mutating func nameConnectionCompleted(_ slot: UInt32, _ kind: OperationKind, _ completion: Completion) {
+    mutating func nameConnectionCompleted(_ slot: UInt32, _ kind: NameOperation, _ completion: Completion) {
         if kind == .sendAnswer {
             names.connections[slot].sendCompleted(completion.result, in: pool)
             if completion.result > 0 { names.connections[slot].movedAt = now }
@@ -80,7 +80,7 @@ extension Worker {
         }
     }
 
-    private func nameToken(_ kind: OperationKind, _ slot: UInt32) -> OperationToken {
+    private func nameToken(_ kind: NameOperation, _ slot: UInt32) -> OperationToken {
         OperationToken(kind: kind.rawValue, generation: names.connections[slot].generation, slot: slot)
     }
 }

@@ -28,8 +28,10 @@ extension Worker {
     }
 
     /// A completion of a socket or a connection for queries.
-    mutating func namesCompleted(_ kind: OperationKind, _ completion: Completion) {
-        if kind.rawValue >= OperationKind.watchQuestion.rawValue { return questionCompleted(kind, completion) }
+    @inline(never)
+    mutating func namesCompleted(_ completion: Completion) {
+        guard let kind = NameOperation(rawValue: completion.token.kind) else { preconditionFailure("a token nobody made") }
+        if kind.rawValue >= NameOperation.watchQuestion.rawValue { return questionCompleted(kind, completion) }
         let slot = completion.token.slot
         if kind == .receiveQuery || kind == .sendAnswer {
             guard names.connections.isCurrent(completion.token) else { return dropStale(completion) }
@@ -66,7 +68,7 @@ extension Worker {
     }
 
     private func nameToken(_ index: Int) -> OperationToken {
-        let kind = index % 2 == 0 ? OperationKind.watchNames : .acceptNames
+        let kind = index % 2 == 0 ? NameOperation.watchNames : .acceptNames
         return OperationToken(kind: kind.rawValue, generation: names.sockets[index].generation, slot: UInt32(index))
     }
 

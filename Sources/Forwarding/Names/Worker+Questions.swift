@@ -107,7 +107,7 @@ extension Worker {
     // MARK: - Replies
 
     /// A completion of a socket to an upstream.
-    mutating func questionCompleted(_ kind: OperationKind, _ completion: Completion) {
+    mutating func questionCompleted(_ kind: NameOperation, _ completion: Completion) {
         guard names.forwarding.sockets.isCurrent(completion.token) else { return dropStale(completion) }
         let slot = completion.token.slot
         if !completion.more {
@@ -160,7 +160,7 @@ extension Worker {
         submissions.append(.receive(names.forwarding.sockets[slot].socket, questionToken(.receiveReply, slot)))
     }
 
-    private func questionToken(_ kind: OperationKind, _ slot: UInt32) -> OperationToken {
+    private func questionToken(_ kind: NameOperation, _ slot: UInt32) -> OperationToken {
         OperationToken(kind: kind.rawValue, generation: names.forwarding.sockets[slot].generation, slot: slot)
     }
 

@@ -8,7 +8,6 @@ extension Worker {
     /// A completion of a socket of datagrams.
     mutating func handleWatch(_ kind: OperationKind, _ completion: Completion) {
         let slot = completion.token.slot
-        if kind.rawValue > OperationKind.watchUpstream.rawValue { return namesCompleted(kind, completion) }
         if kind == .watchUpstream {
             guard upstreams.isCurrent(completion.token) else { return dropStale(completion) }
             upstreamCompleted(slot, completion)

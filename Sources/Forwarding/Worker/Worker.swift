@@ -100,7 +100,10 @@ package struct Worker: ~Copyable {
         case until(UInt64)
     }
 
-    package init(driver: any Driver, mailbox: Mailbox, counters: CounterTable, settings: WorkerSettings) {
+    /// - Parameter names: nil where it answers no queries.
+    package init(
+        driver: any Driver, mailbox: Mailbox, counters: CounterTable, settings: WorkerSettings, names: WorkerNames? = nil
+    ) {
         self.driver = driver
         self.mailbox = mailbox
         self.counters = counters
@@ -128,9 +131,7 @@ package struct Worker: ~Copyable {
         random = RandomSource(seed: settings.seed)
         connectionsMax = settings.connectionsMax?() ?? settings.flowsMax
         limitReadAt = now
-        names = NameServer(
-            settings.names, counters: settings.nameCounters, connectionsMax: settings.nameConnectionsMax, seed: settings.seed, now: now,
-            unused: replies)
+        self.names = NameServer(names, seed: settings.seed, now: now, unused: counters, replies)
     }
 
     /// The tick's time in nanoseconds.
@@ -227,7 +228,7 @@ package struct Worker: ~Copyable {
             isWoken = true
             return
         }
-        guard let kind = OperationKind(rawValue: completion.token.kind) else { preconditionFailure("a token nobody made") }
+        guard let kind = OperationKind(rawValue: completion.token.kind) else { return namesCompleted(completion) }
         if kind == .accept {
             guard listeners.isCurrent(completion.token) else { return dropStale(completion) }
             acceptCompleted(completion)
@@ -237,9 +238,7 @@ package struct Worker: ~Copyable {
         guard flows.isCurrent(completion.token) else { return dropStale(completion) }
         let slot = completion.token.slot
         switch kind {
-        case .accept, .watchListener, .watchUpstream, .watchNames, .acceptNames, .receiveQuery, .sendAnswer, .watchQuestion,
-            .connectQuestion, .sendQuestion, .receiveReply:
-            break
+        case .accept, .watchListener, .watchUpstream: break
         case .connect: connectCompleted(slot, completion.result)
         case .receiveFromClient:
             if flows[slot].isInspected { inspect(slot, completion) } else { receiveCompleted(slot, .client, completion) }

@@ -7,7 +7,8 @@ final class WorkerHandle: Sendable {
     let index: Int
     let cpu: Int?
     let counters: CounterTable
-    let nameCounters: CounterTable
+    /// nil where no query is answered.
+    let nameCounters: CounterTable?
     private let ring: ConnectionRing
     /// Closed connections that were taken from the ring and did not make it into the log.
     private let notLogged = Atomic<UInt64>(0)
@@ -16,7 +17,7 @@ final class WorkerHandle: Sendable {
     private let countsAllocations: Bool
 
     private init(
-        index: Int, cpu: Int?, counters: CounterTable, nameCounters: CounterTable, mailbox: Mailbox, thread: WorkerThread,
+        index: Int, cpu: Int?, counters: CounterTable, nameCounters: CounterTable?, mailbox: Mailbox, thread: WorkerThread,
         ring: ConnectionRing, countsAllocations: Bool
     ) {
         self.index = index
@@ -60,16 +61,17 @@ final class WorkerHandle: Sendable {
             if settings.connectionLogging != .off { worker.connectionRing = ConnectionRing(capacity: Limits.connectionRecordsMax) }
             worker.health = health
             worker.allocationCount = settings.allocationCount
-            worker.names = settings.names
-            worker.names?.forwarding.questionsMax = DescriptorBudget.questionsOfWorker(
-                openFiles: HostLimits.openFiles(), workers: settings.workers)
-            worker.nameCounters = makeNameCounters(settings.names)
-            worker.nameConnectionsMax = DescriptorBudget.nameConnectionsOfWorker(
-                openFiles: HostLimits.openFiles(), workers: settings.workers)
+            let names = settings.names.map { names in
+                let openFiles = HostLimits.openFiles()
+                var names = names
+                names.forwarding.questionsMax = DescriptorBudget.questionsOfWorker(openFiles: openFiles, workers: settings.workers)
+                let most = DescriptorBudget.nameConnectionsOfWorker(openFiles: openFiles, workers: settings.workers)
+                return WorkerNames(names, connectionsMax: most)
+            }
             worker.pipesMax = DescriptorBudget.pipesOfWorker(openFiles: HostLimits.openFiles(), workers: settings.workers)
             let cpu = settings.pinsWorkers ? cpus[index % cpus.count] : nil
             do throws(DataPlaneError) {
-                handles.append(try start(engine, index: index, cpu: cpu, counters: tables[index], settings: worker))
+                handles.append(try start(engine, index: index, cpu: cpu, counters: tables[index], settings: worker, names: names))
             } catch {
                 for handle in handles { handle.post(.stop) }
                 for handle in handles { handle.join() }
@@ -81,7 +83,7 @@ final class WorkerHandle: Sendable {
 
     /// Starts one worker and waits until its engine stands: a ring belongs to the thread that made it.
     private static func start(
-        _ engine: EngineSelection.Name, index: Int, cpu: Int?, counters: CounterTable, settings: WorkerSettings
+        _ engine: EngineSelection.Name, index: Int, cpu: Int?, counters: CounterTable, settings: WorkerSettings, names: WorkerNames?
     ) throws(DataPlaneError) -> WorkerHandle {
         let birth = Birth()
         let thread = WorkerThread(name: "ringway-\(index)", cpu: cpu) {
@@ -93,13 +95,13 @@ final class WorkerHandle: Sendable {
             }
             let mailbox = Mailbox(wakeUp: driver.wakeUp)
             birth.announce(.success(mailbox))
-            var worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings)
+            var worker = Worker(driver: driver, mailbox: mailbox, counters: counters, settings: settings, names: names)
             worker.run()
         }
         switch birth.wait() {
         case .success(let mailbox):
             return WorkerHandle(
-                index: index, cpu: cpu, counters: counters, nameCounters: settings.nameCounters, mailbox: mailbox, thread: thread,
+                index: index, cpu: cpu, counters: counters, nameCounters: names?.counters, mailbox: mailbox, thread: thread,
                 ring: settings.connectionRing, countsAllocations: settings.allocationCount != nil)
         case .failure(let error):
             thread.join()

@@ -37,11 +37,6 @@ package struct WorkerSettings: Sendable {
     package var bulk = BulkRule()
     /// Pipes the worker's driver may have open for transfers.
     package var pipesMax = Engine.Limits.pipesMax
-    /// nil where it answers no queries.
-    package var names: NameSettings?
-    package var nameCounters = makeNameCounters(nil)
-    /// TCP connections for queries that may be open.
-    package var nameConnectionsMax = Limits.nameConnectionsMax
     package var allocationCount: (@Sendable () -> UInt64)?
 
     package init() {}
