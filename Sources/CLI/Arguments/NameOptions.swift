@@ -22,8 +22,8 @@ struct NameOptions: ParsableArguments {
 
     @Option(
         help: """
-            Names of Pods (10-244-0-7.NAMESPACE.pod.DOMAIN): don't exist (disabled), exist for every address (insecure), or for those of \
-            Pods in that namespace (verified).
+            Names of Pods (10-244-0-7.NAMESPACE.pod.DOMAIN): don't exist (disabled), exist for every address (insecure), or for those \
+            of Pods in that namespace (verified).
             """)
     var dnsPods: PodNames = .disabled
 
