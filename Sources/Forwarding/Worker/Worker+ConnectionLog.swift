@@ -55,7 +55,7 @@ extension Worker {
 
     /// The same of a connection that was turned away and never was a flow.
     @inline(never)
-    func logRefused(_ socket: SocketID, _ served: ServedFrontend, _ reason: CloseReason) {
+    mutating func logRefused(_ socket: SocketID, _ served: ServedFrontend, _ reason: CloseReason) {
         var record = ConnectionRecord(
             reason, frontend: served.frontend.key.address, serviceRow: served.serviceRow, closedAt: clock.reading)
         if let client = driver.peerAddress(of: socket) {
@@ -109,7 +109,7 @@ extension Worker {
         handOver(record)
     }
 
-    private func handOver(_ record: ConnectionRecord) {
+    private mutating func handOver(_ record: ConnectionRecord) {
         if !settings.connectionRing.append(record) { counters.add(1, row: Column.workerRow, column: Column.connectionsNotLogged) }
     }
 }

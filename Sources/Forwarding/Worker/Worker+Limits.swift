@@ -9,13 +9,13 @@ import Routing
 // each further worker is taken too many, and none is refused while there is room.
 extension Worker {
     /// Why a connection to that frontend may not be taken on; nil if it may.
-    func refusal(_ served: ServedFrontend, source: UInt64?) -> CloseReason? {
+    mutating func refusal(_ served: ServedFrontend, source: UInt64?) -> CloseReason? {
         if let max = settings.connectionsLimit, gauges.read(row: Column.workerRow, column: Column.active) >= max { return .limitProcess }
         return serviceRefusal(served, source: source)
     }
 
     /// The same of the limits that a Service has.
-    func serviceRefusal(_ served: ServedFrontend, source: UInt64?) -> CloseReason? {
+    mutating func serviceRefusal(_ served: ServedFrontend, source: UInt64?) -> CloseReason? {
         // Services that share a row are counted together, which says nothing about any of them.
         guard served.serviceRow != Column.overflowRow else { return nil }
         let limits = served.frontend.group.settings
@@ -27,7 +27,7 @@ extension Worker {
     }
 
     /// Connections of a client, on all workers.
-    private func connections(of source: UInt64) -> Int {
+    private mutating func connections(of source: UInt64) -> Int {
         var count = settings.sources.read(source)
         for other in settings.otherSources { count &+= other.read(source) }
         return count
@@ -35,7 +35,7 @@ extension Worker {
 
     /// What a connection's client is counted under; nil for Services without a limit for clients, for a client that has gone, and for
     /// one that will say whose connection it is in a PROXY header.
-    func sourceKey(_ socket: SocketID, _ served: ServedFrontend) -> UInt64? {
+    mutating func sourceKey(_ socket: SocketID, _ served: ServedFrontend) -> UInt64? {
         let group = served.frontend.group
         guard group.settings.connectionsPerSourceMax != nil, served.serviceRow != Column.overflowRow,
             let client = driver.peerAddress(of: socket)?.address, !group.expectsHeader(from: client)

@@ -146,14 +146,14 @@ extension Worker {
     }
 
     /// How long replies to a session may be on their way: as long as it would have waited for the first.
-    private func quarantine(of session: UDPSession) -> UInt64 {
+    private mutating func quarantine(of session: UDPSession) -> UInt64 {
         guard isServed(session) else { return Limits.quarantineNanoseconds }
         let settings = listeners.frontend(of: session.key.listener).frontend.group.settings.datagrams
         return max(Limits.quarantineNanoseconds, settings.unansweredTimeout.clampedNanoseconds)
     }
 
     /// Whether the listener that a session came by is still there, and not another one in its slot.
-    func isServed(_ session: UDPSession) -> Bool {
+    mutating func isServed(_ session: UDPSession) -> Bool {
         listeners[session.key.listener].generation == session.listenerGeneration && listeners[session.key.listener].phase == .open
     }
 

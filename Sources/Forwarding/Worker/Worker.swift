@@ -5,6 +5,9 @@ import Routing
 ///
 /// A tick takes completions, handles each, drains the mailbox, fires timers, and leaves submissions for the next exchange.
 /// Handlers append submissions and never recurse.
+///
+/// A method that is called for each connection or datagram is `mutating` even where it changes nothing, unless it is inlined: the compiler
+/// hands a borrowed `self` of this size over as a copy (2642 bytes, 280 instructions), an exclusive one as an address.
 package struct Worker: ~Copyable {
     let driver: any Driver
     let pool: BufferPool
@@ -172,7 +175,7 @@ package struct Worker: ~Copyable {
         if let stopDeadline, isDone && !names.isBusy || now >= stopDeadline { isStopped = true }
     }
 
-    func waitNanoseconds() -> UInt64 {
+    mutating func waitNanoseconds() -> UInt64 {
         if isWoken || resetSweep != nil { return 0 }
         var wait = timers.waitNanoseconds(now)
         if hasServedDatagrams {
