@@ -136,3 +136,34 @@ struct ReaderTests {
         }
     }
 }
+
+/// Many files, read by several threads.
+struct FileReadingTests {
+    @Test func anyNumberOfThreadsGivesTheSameOutcomesInOrder() throws {
+        let scratch = try Scratch()
+        var requests: [FileReading.Request] = []
+        for number in 0..<250 {
+            let name = "\(number).yaml"
+            if number % 17 != 3 { try scratch.write(name, number % 5 == 4 ? "kind: [\n" : serviceYAML("web-\(number)", port: 1 + number)) }
+            // Of a file that isn't there the directory's will do: it is asked for by name.
+            let path = scratch.path(name)
+            let stamp = try Files.stamp(Files.hasName(path) ? path : scratch.path)
+            requests.append(FileReading.Request(path: path, root: scratch.path, stamp: stamp))
+        }
+        let reading = FileReading(limits: ManifestLimits(), strictness: .ringway, judgesServices: true)
+        func read(threads: Int, _ count: Int = 250) -> [String] {
+            reading.read(Array(requests.prefix(count)), threads: threads).map {
+                switch $0 {
+                case .file(let file, _): "\(file.path) \(file.declarations.map { $0.key?.name ?? "-" }) \(file.diagnostics.map(\.message))"
+                case .fault(let fault): "\(fault)"
+                }
+            }
+        }
+        let one = read(threads: 1)
+        #expect(
+            one.count == 250 && one[3].hasPrefix("refused") && one[0].hasSuffix("/0.yaml [\"web-0\"] []") && one[4].contains("invalid YAML")
+        )
+        for threads in [0, 2, 3, 7, 1000] { #expect(read(threads: threads) == one, "\(threads) threads") }
+        for count in [0, 1, 15, 16, 17] { #expect(read(threads: 4, count) == Array(one.prefix(count)), "\(count) files") }
+    }
+}

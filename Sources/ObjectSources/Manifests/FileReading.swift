@@ -1,7 +1,8 @@
 package import ServiceModel
+internal import Synchronization
 
 /// Reads files and decodes them, many on one thread: parsing wants more stack than a task has, and a thread for each of ten thousand
-/// files costs as much as reading them.
+/// files costs as much as reading them. Where there are a great many of them, each CPU has such a thread.
 struct FileReading: Sendable {
     struct Request: Sendable {
         let path: String
@@ -19,13 +20,42 @@ struct FileReading: Sendable {
     /// A file written within this time of its reading may have been written again under the same stamp.
     private static let stampDoubtNanoseconds = 1_000_000_000
 
+    /// Files that are worth a further thread, some 50 ms of work, and those that a thread takes at a time.
+    private static let filesOfThreadMin = 64
+    private static let batchFiles = 16
+
     let limits: ManifestLimits
     let strictness: Strictness
     let judgesServices: Bool
 
     func read(_ requests: [Request]) -> [Outcome] {
+        read(requests, threads: min(DedicatedThread.cpuCount, requests.count / Self.filesOfThreadMin))
+    }
+
+    /// The same outcomes in the same order, whatever the number of threads.
+    func read(_ requests: [Request], threads: Int) -> [Outcome] {
         guard !requests.isEmpty else { return [] }
-        return DedicatedThread.run(stackBytes: YAMLReading.stackBytes) { requests.map(read) }
+        let batches = (requests.count + Self.batchFiles - 1) / Self.batchFiles
+        let next = SharedCounter()
+        let parts = DedicatedThread.run(times: max(1, min(threads, batches)), stackBytes: YAMLReading.stackBytes) {
+            var read: [(batch: Int, outcomes: [Outcome])] = []
+            while let batch = next.take(below: batches) {
+                let start = batch * Self.batchFiles
+                read.append((batch, requests[start..<min(start + Self.batchFiles, requests.count)].map(self.read)))
+            }
+            return read
+        }
+        return parts.joined().sorted { $0.batch < $1.batch }.flatMap(\.outcomes)
+    }
+
+    /// Batches that are yet to be taken.
+    private final class SharedCounter: Sendable {
+        private let value = Atomic(0)
+
+        func take(below end: Int) -> Int? {
+            let taken = value.add(1, ordering: .relaxed).oldValue
+            return taken < end ? taken : nil
+        }
     }
 
     private func read(_ request: Request) -> Outcome {

@@ -295,12 +295,24 @@ final class DedicatedThread: Sendable {
         }
     }
 
+    /// CPUs of this machine, at least 1.
+    static var cpuCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
     /// Runs a closure on a thread with that much stack, for code that recurses as deep as its input says, and gives its result.
     static func run<Result: Sendable>(stackBytes: Int, _ body: @escaping @Sendable () -> Result) -> Result {
-        let result = ResultBox<Result>()
-        guard let thread = DedicatedThread(stackBytes: stackBytes, { result.value.withLock { $0 = body() } }) else { return body() }
-        thread.join()
-        return result.value.withLock { $0 } ?? body()
+        run(times: 1, stackBytes: stackBytes, body)[0]
+    }
+
+    /// Runs a closure so many times at once, each on such a thread, and gives the results. Where the system has no more threads it is
+    /// run fewer times, at least once: on this thread, if need be.
+    static func run<Result: Sendable>(times: Int, stackBytes: Int, _ body: @escaping @Sendable () -> Result) -> [Result] {
+        let started = (0..<times).compactMap { _ in
+            let result = ResultBox<Result>()
+            return DedicatedThread(stackBytes: stackBytes) { result.value.withLock { $0 = body() } }.map { (thread: $0, result: result) }
+        }
+        for (thread, _) in started { thread.join() }
+        let results = started.compactMap { $0.result.value.withLock { $0 } }
+        return results.isEmpty ? [body()] : results
     }
 
     private final class ResultBox<Value: Sendable>: Sendable {
