@@ -2,18 +2,20 @@ import Foundation
 import Glibc
 import Testing
 
-/// Config/examples/README.md, played from its first command to its last in a namespace of its own. Root plays it as somebody without
-/// any right, as the page promises:
+/// The pages of Config/examples, each played from its first command to its last in a namespace of its own. Root plays them as somebody
+/// without any right, as they promise:
 ///
-///     bash of the tutorial ── curl, dig ──► ringway at 127.96.0.0/12, 127.112.0.10, 127.0.0.64, node ports
-///                                             └──► nginx and dnsmasq at 127.0.0.11-42 (Config/examples/backends)
+///     bash of README.md     ── curl, dig ──► ringway at 127.96.0.0/12, 127.112.0.10, 127.0.0.64, node ports
+///                                              └──► nginx and dnsmasq at 127.0.0.11-42 (Config/examples/backends)
+///     bash of dns/README.md ── dig ────────► ringway at 127.0.0.1:1053 ──► dnsmasq at 127.0.0.41
 extension EndToEndTests {
     @Suite struct TutorialTests {
         private static let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appending(path: "Config/examples")
 
-        @Test(.enabled(if: Namespace.canBeMade, "needs network namespaces")) func theTutorialPrintsWhatItSays() throws {
-            let page = try String(contentsOf: Self.examples.appending(path: "README.md"), encoding: .utf8)
+        @Test(.enabled(if: Namespace.canBeMade, "needs network namespaces"), arguments: ["README.md", "dns/README.md"])
+        func theTutorialPrintsWhatItSays(name: String) throws {
+            let page = try String(contentsOf: Self.examples.appending(path: name), encoding: .utf8)
             let commands = ConsoleCommand.all(of: page)
             try #require(commands.count > 20)
             try Self.withSession { session in
@@ -28,7 +30,7 @@ extension EndToEndTests {
                     // A change takes a moment to be served, and is shown then: whoever looks for it may have to look again.
                     let isLook = command.text.hasPrefix("ringway get ")
                     if try isLook ? wait(within: .seconds(10), play) : play() { continue }
-                    Issue.record("Config/examples/README.md:\(command.line): $ \(command.text)\n\(difference ?? "")")
+                    Issue.record("Config/examples/\(name):\(command.line): $ \(command.text)\n\(difference ?? "")")
                     return
                 }
             }

@@ -233,19 +233,24 @@ enum Rules {
             .map { $0.last == "." ? String($0.dropLast()) : String($0) }.sorted()
     }
 
-    /// Samples that neither the README names nor the tutorial among them links.
-    static func unnamedConfig(_ files: [File], readme: File, tutorial: File) -> [String] {
-        let folder = tutorial.path.split(separator: "/").dropLast().joined(separator: "/")
-        let linked = tutorial.text.components(separatedBy: "](").dropFirst().map { "\(folder)/\($0.prefix { $0 != ")" })" }
+    /// Samples that neither the README names nor a tutorial among them links.
+    static func unnamedConfig(_ files: [File], readme: File, tutorials: [File]) -> [String] {
+        let linked = tutorials.flatMap { tutorial in
+            let folder = tutorial.path.split(separator: "/").dropLast().joined(separator: "/")
+            return tutorial.text.components(separatedBy: "](").dropFirst().map { "\(folder)/\($0.prefix { $0 != ")" })" }
+        }
         let named = Set(references(readme, folders: ["Config/"]) + linked)
         return files.map(\.path).filter { $0.hasPrefix("Config/") && !named.contains($0) }
-            .map { "neither README.md nor \(tutorial.path) names \($0)" }
+            .map { "neither README.md nor \(tutorials.map(\.path).joined(separator: " nor ")) names \($0)" }
     }
 
-    /// YAML that the tutorial shows and no file holds: each block is a file beside it, without the lines of comment at its top.
+    /// YAML and configuration (```conf) that a tutorial shows and no file holds: each block is a file beside it, without the lines of
+    /// comment at its top.
     static func unheldBlocks(_ tutorial: File, samples: [File]) -> [String] {
         let held = Set(samples.map { $0.text.split(separator: "\n").drop { $0.hasPrefix("#") }.joined(separator: "\n") })
-        let blocks = tutorial.text.components(separatedBy: "```yaml\n").dropFirst().map { $0.components(separatedBy: "\n```")[0] }
+        let blocks = ["```yaml\n", "```conf\n"].flatMap { fence in
+            tutorial.text.components(separatedBy: fence).dropFirst().map { $0.components(separatedBy: "\n```")[0] }
+        }
         return blocks.filter { !held.contains($0) }.map { "\(tutorial.path): no file is\n\($0)" }
     }
 

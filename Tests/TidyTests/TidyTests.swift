@@ -215,8 +215,8 @@ struct TidyTests {
     // MARK: Documents and samples
 
     @Test(arguments: [
-        "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", "Config/examples/README.md", "Config/examples/backends", ".ci/run",
-        "Scripts/test", "Scripts/quickstart", "Scripts/gates",
+        "README.md", "ARCHITECTURE.md", "Benchmarks/README.md", "Config/examples/README.md", "Config/examples/dns/README.md",
+        "Config/examples/backends", ".ci/run", "Scripts/test", "Scripts/quickstart", "Scripts/gates",
         "Scripts/bench", "Scripts/fuzz", "Scripts/simulate", "Scripts/mutants", "Scripts/sanitize",
     ])
     func whatADocumentNamesIsThere(path: String) throws {
@@ -234,18 +234,21 @@ struct TidyTests {
     @Test func theREADMENamesItsTwoCommandsAndEverySample() throws {
         let readme = try #require(Repository.file("README.md"))
         #expect(readme.text.contains("Scripts/quickstart") && readme.text.contains("Scripts/test"))
-        let tutorial = try #require(Repository.file("Config/examples/README.md"))
-        #expect(Rules.unnamedConfig(Repository.files, readme: readme, tutorial: tutorial) == [])
-        #expect(Rules.unnamedConfig([File(path: "Config/new.yaml", text: "")], readme: readme, tutorial: tutorial).count == 1)
-        #expect(Rules.unnamedConfig([File(path: "Config/dns.yaml", text: "")], readme: readme, tutorial: tutorial).count == 1)
+        let tutorials = try Self.tutorials.map { try #require(Repository.file($0)) }
+        #expect(Rules.unnamedConfig(Repository.files, readme: readme, tutorials: tutorials) == [])
+        for path in ["Config/new.yaml", "Config/dns.yaml", "Config/examples/unbound.conf"] {
+            #expect(Rules.unnamedConfig([File(path: path, text: "")], readme: readme, tutorials: tutorials).count == 1)
+        }
     }
 
-    @Test func theTutorialShowsItsFilesAsTheyAre() throws {
-        let tutorial = try #require(Repository.file("Config/examples/README.md"))
+    private static let tutorials = ["Config/examples/README.md", "Config/examples/dns/README.md"]
+
+    @Test(arguments: tutorials) func theTutorialShowsItsFilesAsTheyAre(path: String) throws {
+        let tutorial = try #require(Repository.file(path))
         #expect(Rules.unheldBlocks(tutorial, samples: Repository.files.filter { $0.path.hasPrefix("Config/examples/") }) == [])
-        let page = File(path: "p.md", text: "```yaml\na: 1\n```\n```yaml\na: 2\n```\n")
+        let page = File(path: "p.md", text: "```yaml\na: 1\n```\n```yaml\na: 2\n```\n```conf\na 3\n```\n")
         let samples = [File(path: "a.yaml", text: "# Why\na: 1\n")]
-        #expect(Rules.unheldBlocks(page, samples: samples) == ["p.md: no file is\na: 2"])
+        #expect(Rules.unheldBlocks(page, samples: samples) == ["p.md: no file is\na: 2", "p.md: no file is\na 3"])
     }
 
     @Test func optionsInTheREADMEExist() throws {
