@@ -225,22 +225,16 @@ extension EndToEndTests {
         ///     namespace: lo 127.0.0.1:53 ringway ◄── getent, /etc/resolv.conf: nameserver 127.0.0.1, search prod.svc.cluster.local …
         @Test(.enabled(if: Namespace.canBeMade, "no network namespace can be made here"))
         func aHostResolvesByItsResolvConf() throws {
-            let namespace = try Namespace()
-            // Without an address beside loopback the C library asks for none.
-            try namespace.set("ip address add 192.0.2.10/32 dev lo")
+            let host = try NamedHost(
+                resolver: "nameserver 127.0.0.1\nsearch prod.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n")
             let directory = try TemporaryDirectory()
             try directory.replace("names.yaml", with: NameManifests.all)
-            let configuration = directory.path("resolv.conf")
-            try Data("nameserver 127.0.0.1\nsearch prod.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n".utf8)
-                .write(to: URL(filePath: configuration))
             try withRingway(
                 Engines.available[0], [directory.path("names.yaml")], options: ["--dns-listen", "127.0.0.1,[::1]"],
-                prefix: namespace.enter, directory: directory
+                prefix: host.namespace.enter, directory: directory
             ) { _ in
                 func getent(_ database: String, _ name: String) throws -> [String] {
-                    let script = "mount --bind \(configuration) /etc/resolv.conf && exec getent \(database) \(name)"
-                    let outcome = try namespace.run(["unshare", "--mount", "sh", "-c", script])
-                    return outcome.output.split(separator: "\n").compactMap { $0.split(separator: " ").first.map(String.init) }
+                    try host.firstWords(of: ["getent \(database) \(name)"])[0]
                 }
                 let web = try getent("hosts", "web")
                 #expect(web == ["10.96.0.20"])

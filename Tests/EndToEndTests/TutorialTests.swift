@@ -10,12 +10,9 @@ import Testing
 ///     bash of dns/README.md ── dig ────────► ringway at 127.0.0.1:1053 ──► dnsmasq at 127.0.0.41
 extension EndToEndTests {
     @Suite struct TutorialTests {
-        private static let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appending(path: "Config/examples")
-
         @Test(.enabled(if: Namespace.canBeMade, "needs network namespaces"), arguments: ["README.md", "dns/README.md"])
         func theTutorialPrintsWhatItSays(name: String) throws {
-            let page = try String(contentsOf: Self.examples.appending(path: name), encoding: .utf8)
+            let page = try Samples.text(name)
             let commands = ConsoleCommand.all(of: page)
             try #require(commands.count > 20)
             try Self.withSession { session in
@@ -48,7 +45,7 @@ extension EndToEndTests {
             }
             try #require(unsafe chmod(temporary, 0o1777) == 0)
             try files.copyItem(atPath: RunningRingway.binary, toPath: "\(binaries)/ringway")
-            try files.copyItem(atPath: examples.path, toPath: directory.path("Config/examples"))
+            try files.copyItem(atPath: Samples.folder.path, toPath: directory.path("Config/examples"))
 
             let namespace = try Namespace()
             let user = getuid() == 0 ? ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] : []
