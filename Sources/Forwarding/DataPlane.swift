@@ -262,7 +262,8 @@ package final class DataPlane: Sendable {
 
     /// What became of names that others were asked for; nil where nobody is.
     package func forwardingReading() -> ForwardingReading? {
-        names?.settings.forwarding.isUsed == true ? ForwardingReading(workers) : nil
+        guard let forwarding = names?.settings.forwarding, forwarding.isUsed else { return nil }
+        return ForwardingReading(forwarding.upstreams, workers)
     }
 
     /// What was asked of the cluster's DNS, by address and protocol; nothing where nobody answers.

@@ -369,7 +369,7 @@ extension EndToEndTests {
 }
 
 /// Reads `/metrics` again and again, over one connection.
-private final class GenerationReader {
+final class GenerationReader {
     private let connection: TestSocket
 
     init(_ ringway: RunningRingway) throws {

@@ -31,7 +31,7 @@ extension EndToEndTests {
         @Test(arguments: Engines.available)
         func otherNamesAreAskedForOverBothTransports(engine: String) throws {
             let upstream = try NameUpstream()
-            try withNames(engine, upstream: [upstream.place]) { (ringway, client) throws in
+            try withNames(engine, upstream: [upstream.place], options: ["--admin-listen", "127.0.0.1:0"]) { (ringway, client) throws in
                 for overTCP in [false, true] {
                     func answer(_ name: String, _ type: String = "A") throws -> [String] {
                         try client.answer(name, type, overTCP: overTCP)
@@ -50,6 +50,9 @@ extension EndToEndTests {
                 }
                 #expect(upstream.queries("[A] service.test") == 1 && upstream.queries("[AAAA] service.test") == 1)
                 #expect(try count("successHits", ringway) >= 4)
+                let line = "coredns_proxy_request_duration_seconds_count{proxy_name=\"forward\",to=\"\(upstream.place)\"}"
+                let page = try GenerationReader(ringway).page()
+                #expect(page.contains("\(line) \(try count("attempts", ringway))\n"), "\(page)")
             }
         }
 

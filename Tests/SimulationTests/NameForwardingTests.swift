@@ -105,6 +105,8 @@ struct NameForwardingTests {
         }
         #expect(stage.ask(NameMessage.query("www.example.com"), from: clients[0]).map(NameMessage.answers) == [1])
         #expect(servers.questions == 1 && servers.count(.joined) == 2 && servers.count(.successHits) == 1)
+        let times = stage.replyTimes
+        #expect(times.counts.reduce(0, +) == 1 && times.counts.firstIndex(of: 1) == ReplyTime.index(of: times.nanoseconds))
         #expect(stage.udp(NameColumn.responses + ResponseKind.count) == 4)
         servers.close()
     }
@@ -123,6 +125,7 @@ struct NameForwardingTests {
         stage.run(seconds: 3.1)
         #expect(Self.replies(stage, to: client).map(NameMessage.code) == [2])
         #expect(servers.count(.timeouts) == 3 && servers.count(.attempts) == 3)
+        #expect(stage.replyTimes.counts.allSatisfy { $0 == 0 })
         servers.close()
     }
 

@@ -17,6 +17,7 @@ final class NameStage {
     let network: SimulatedNetwork
     let worker: WorkerUnderTest
     let counters: CounterTable
+    private let replyCounters: CounterTable
     private var maker = ZoneMaker()
     private var generation: UInt64 = 0
     private var clients: UInt32 = 0
@@ -46,7 +47,16 @@ final class NameStage {
         names.forwarding.questionsMax = questionsMax
         let ofWorker = WorkerNames(names, connectionsMax: connectionsMax)
         counters = ofWorker.counters
+        replyCounters = ofWorker.replyCounters
         worker = WorkerUnderTest(network: self.network, driver: driver, settings: settings, names: ofWorker)
+    }
+
+    /// Replies of all upstreams, by `ReplyTime`, and the nanoseconds that they took together.
+    var replyTimes: (counts: [UInt64], nanoseconds: UInt64) {
+        let sums = (0..<ReplyColumn.count).map { column in
+            (0..<replyCounters.rows).reduce(0) { $0 + replyCounters.read(row: $1, column: column) }
+        }
+        return (Array(sums.dropLast()), sums[ReplyColumn.nanoseconds])
     }
 
     // MARK: - The control side

@@ -5,7 +5,7 @@ struct ForwardingMetric: Sendable {
     let metric: Metric
     private let samples: [(type: String?, count: ForwardingCount)]
 
-    static let all: [ForwardingMetric] = [
+    private static let all: [ForwardingMetric] = [
         ForwardingMetric(
             "coredns_cache_hits_total", .counter, "Questions answered from what is known, by what that says.",
             [("success", .successHits), ("denial", .denialHits)]),
@@ -33,12 +33,28 @@ struct ForwardingMetric: Sendable {
         ForwardingMetric("ringway_dns_questions_active", .gauge, "Questions that upstreams are asked now.", [(nil, .questionsActive)]),
     ]
 
+    /// Without CoreDNS's label `rcode`: what it says is counted for the clients.
+    private static let replyTimes = Metric(
+        "coredns_proxy_request_duration_seconds", .histogram, "Seconds from a query to an upstream to its reply.")
+
+    static func add(_ reading: ForwardingReading, to text: inout MetricText) {
+        for metric in all { metric.add(reading, to: &text) }
+        text.begin(replyTimes)
+        for (server, buckets, nanoseconds) in reading.replyTimes {
+            var histogram = Histogram.Reading(bounds: ReplyTime.bounds)
+            histogram.buckets = Array(buckets.dropLast())
+            histogram.count = buckets.reduce(0, +)
+            histogram.sum = Double(nanoseconds) / 1e9
+            text.add(replyTimes.name, [("proxy_name", "forward"), ("to", "\(server)")], histogram)
+        }
+    }
+
     private init(_ name: String, _ kind: Metric.Kind, _ help: String, _ samples: [(type: String?, count: ForwardingCount)]) {
         metric = Metric(name, kind, help)
         self.samples = samples
     }
 
-    func add(_ reading: ForwardingReading, to text: inout MetricText) {
+    private func add(_ reading: ForwardingReading, to text: inout MetricText) {
         text.begin(metric)
         for sample in samples {
             text.add(metric.name, sample.type.map { [("type", $0)] } ?? [], reading[sample.count])

@@ -30,7 +30,7 @@ struct MetricsPage {
         }
         let names = subject.names()
         if !names.isEmpty { for metric in NameMetric.all { metric.add(names, to: &text) } }
-        if let forwarding = subject.forwarding() { for metric in ForwardingMetric.all { metric.add(forwarding, to: &text) } }
+        if let forwarding = subject.forwarding() { ForwardingMetric.add(forwarding, to: &text) }
         try await put(text.take())
 
         let readings = await readings()

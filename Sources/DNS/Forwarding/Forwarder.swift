@@ -102,6 +102,9 @@ package struct Forwarder: ~Copyable {
     var cache: Cache
     var pending: PendingQuestions
     package private(set) var counts = Counts()
+    /// Of the last call of `received`: whose reply it was, by its number among `Upstreams.addresses`, and the nanoseconds since it was
+    /// asked; nil where it was nobody's.
+    package private(set) var reply: (server: Int, nanoseconds: UInt64)?
 
     /// The name that is asked for, in lower case.
     private var name = [UInt8](repeating: 0, count: DomainName.lengthMax)
@@ -228,7 +231,7 @@ package struct Forwarder: ~Copyable {
             type: .ns, recordClass: Query.internet, recursionDesired: true, checkingDisabled: false, dnssecOK: false, name: root.span,
             secret: settings.secret)
         let probe = PendingQuestion(
-            id: id, question: question, group: UInt16(group), server: UInt16(server), isProbe: true,
+            id: id, question: question, group: UInt16(group), server: UInt16(server), isProbe: true, askedAt: now,
             deadline: now &+ settings.attemptNanoseconds)
         guard let row = pending.insert(probe, name: root.span) else { return nil }
         counts.attempts += 1
@@ -279,7 +282,9 @@ package struct Forwarder: ~Copyable {
         let names = pending.names
         let name = names.span.extracting(pending.nameRange(row))
         let reading = UpstreamResponse.read(message, id: asked.id, question: asked.question, name: name)
+        reply = nil
         guard case .foreign = reading else {
+            reply = (Int(asked.server), now &- asked.askedAt)
             upstreams.answered(Int(asked.server))
             if asked.isProbe { return endProbe() }
             switch reading {
@@ -379,6 +384,7 @@ package struct Forwarder: ~Copyable {
         counts.attempts += 1
         pending[row].server = UInt16(server)
         pending[row].id = id
+        pending[row].askedAt = now
         return Attempt(
             question: row, server: upstreams.servers[server].address, transport: pending[row].transport,
             deadline: min(now &+ settings.attemptNanoseconds, pending[row].deadline))

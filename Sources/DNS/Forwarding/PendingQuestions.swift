@@ -16,6 +16,8 @@ struct PendingQuestion: BitwiseCopyable {
     var isProbe = false
     /// What upstreams have refused it with; nil where none has replied.
     var refusal: UInt16?
+    /// When the attempt under way was made.
+    var askedAt: UInt64 = 0
     /// When its clients are to be told that there is no answer.
     var deadline: UInt64 = 0
     /// Plus 1; 0 for none.

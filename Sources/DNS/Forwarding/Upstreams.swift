@@ -52,6 +52,8 @@ package struct Upstreams: Sendable {
     package let defaults: [SocketAddress]
     package let stubDomains: [StubDomain]
     private(set) var servers: [Server] = []
+    /// Of all servers, by their number: those of the defaults and of each stub domain, which may be the same.
+    package var addresses: [SocketAddress] { servers.map(\.address) }
     /// The longest suffix first.
     private(set) var groups: [Group] = []
     private var downCount = 0

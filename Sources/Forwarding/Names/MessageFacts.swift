@@ -21,13 +21,21 @@ struct MessageFacts {
         self.code = ResponseKind(code: code)
     }
 
-    /// Cuts an answer to its question, and says that there is more by TCP.
+    /// Cuts an answer of ours to its question and OPT, which is last, and says that there is more by TCP.
     ///
     /// - Returns: its length.
     static func truncate(_ message: inout MutableSpan<UInt8>, _ length: Int) -> Int {
-        let end = questionEnd(message.span.extracting(0..<length)) ?? headerBytes
+        var end = questionEnd(message.span.extracting(0..<length)) ?? headerBytes
+        let opt = length - optBytes
+        let hasOPT = opt >= end && message[11] > 0 && message[opt] == 0 && message[opt + 1] == 0 && message[opt + 2] == 41
         message[2] |= 0x02
         for position in 6..<headerBytes { message[position] = 0 }
+        guard hasOPT else { return end }
+        message[11] = 1
+        for position in opt..<length {
+            message[end] = message[position]
+            end += 1
+        }
         return end
     }
 

@@ -27,6 +27,27 @@ package enum ForwardingCount: Int, BitwiseCopyable, Sendable, CaseIterable {
     case successEntries, denialEntries, questionsActive
 }
 
+/// The columns of a worker's table of upstreams, with a row for each: replies by `ReplyTime`, and the sum of the nanoseconds they took.
+package enum ReplyColumn {
+    package static let nanoseconds = ReplyTime.count
+    package static let count = ReplyTime.count + 1
+}
+
+/// Times until a reply, in CoreDNS's buckets: a quarter of a millisecond, and twice that each time.
+package enum ReplyTime {
+    private static let first: UInt64 = 250_000
+    private static let doublings = 15
+    /// Seconds.
+    package static var bounds: [Double] { (0...doublings).map { Double(first << UInt64($0)) / 1e9 } }
+    /// With the one above all bounds.
+    package static let count = doublings + 2
+
+    static func index(of nanoseconds: UInt64) -> Int {
+        let quarters = nanoseconds / first + (nanoseconds % first > 0 ? 1 : 0)
+        return quarters <= 1 ? 0 : min(UInt64.bitWidth - (quarters - 1).leadingZeroBitCount, count - 1)
+    }
+}
+
 /// Whose names were asked for.
 package enum ZoneKind: Int, BitwiseCopyable, Sendable, CaseIterable {
     /// The cluster's, the reverse names of its addresses included.

@@ -28,12 +28,15 @@ struct NameForwarding: ~Copyable {
     var message: FixedTable<UInt8>
     /// Whether anybody is ever asked.
     let isUsed: Bool
+    /// nil where nobody is asked.
+    private let replyCounters: CounterTable?
     /// Drawn for the next attempt.
     private(set) var nextID = NameForwarding.drawID()
 
     static let messageMax = 65_535
 
-    init(_ settings: ForwardingSettings?, now: UInt64) {
+    init(_ settings: ForwardingSettings?, replyCounters: CounterTable?, now: UInt64) {
+        self.replyCounters = replyCounters
         var forwarding = Forwarder.Settings(upstreams: settings?.upstreams ?? Upstreams(servers: []))
         isUsed = !forwarding.upstreams.isEmpty
         forwarding.questionsMax = isUsed ? settings?.questionsMax ?? 0 : 0
@@ -109,6 +112,19 @@ struct NameForwarding: ~Copyable {
         return 2 + length
     }
 
+    /// Something has come on the socket of a question.
+    mutating func received(_ message: Span<UInt8>, for question: UInt32, _ now: UInt64, random: inout RandomSource) -> Forwarder.Action {
+        let action = forwarder.received(message, for: question, now: now, id: nextID, random: &random)
+        countReply()
+        return action
+    }
+
+    private func countReply() {
+        guard let reply = forwarder.reply, let replyCounters else { return }
+        replyCounters.add(1, row: reply.server, column: ReplyTime.index(of: reply.nanoseconds))
+        replyCounters.add(reply.nanoseconds, row: reply.server, column: ReplyColumn.nanoseconds)
+    }
+
     /// What has come on the TCP connection of a question.
     mutating func streamReceived(
         _ slot: UInt32, in pool: BufferPool, _ now: UInt64, random: inout RandomSource
@@ -126,6 +142,7 @@ struct NameForwarding: ~Copyable {
         message.withBytes(2..<2 + length) { bytes in
             action = forwarder.received(bytes, for: sockets[slot].question, now: now, id: nextID, random: &random)
         }
+        countReply()
         // Nothing else was asked for over this connection.
         if case .wait = action { return forwarder.unreachable(sockets[slot].question, now: now, id: nextID, random: &random) }
         return action

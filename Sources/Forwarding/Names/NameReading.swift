@@ -16,7 +16,7 @@ package struct NameReading: Sendable {
         transport = socket % 2 == 0 ? .udp : .tcp
         domain = settings.responder.domain.description
         counters = (0..<NameColumn.count).map { column in
-            workers.reduce(0) { $0 &+ ($1.nameCounters?.read(row: socket, column: column) ?? 0) }
+            workers.reduce(0) { $0 &+ ($1.names?.counters.read(row: socket, column: column) ?? 0) }
         }
     }
 
@@ -54,10 +54,26 @@ package struct NameReading: Sendable {
 package struct ForwardingReading: Sendable {
     /// By `ForwardingCount`.
     private let counters: [UInt64]
+    /// Replies of each upstream that has given any: how many took as long as each of `ReplyTime`, and the sum of the nanoseconds.
+    package let replyTimes: [(server: SocketAddress, buckets: [UInt64], nanoseconds: UInt64)]
 
-    init(_ workers: [WorkerHandle]) {
+    init(_ upstreams: Upstreams, _ workers: [WorkerHandle]) {
         counters = ForwardingCount.allCases.map { count in
-            workers.reduce(0) { $0 &+ ($1.nameCounters?.read(row: 0, column: NameColumn.forwarding + count.rawValue) ?? 0) }
+            workers.reduce(0) { $0 &+ ($1.names?.counters.read(row: 0, column: NameColumn.forwarding + count.rawValue) ?? 0) }
+        }
+        // A server of several groups has several rows.
+        var rows: [SocketAddress: [UInt64]] = [:]
+        let addresses = upstreams.addresses
+        for (row, server) in addresses.enumerated() {
+            for column in 0..<ReplyColumn.count {
+                let count = workers.reduce(0) { $0 &+ ($1.names?.replyCounters.read(row: row, column: column) ?? 0) }
+                rows[server, default: Array(repeating: 0, count: ReplyColumn.count)][column] &+= count
+            }
+        }
+        var shown: Set<SocketAddress> = []
+        replyTimes = addresses.compactMap { server in
+            guard shown.insert(server).inserted, let row = rows[server], row.contains(where: { $0 > 0 }) else { return nil }
+            return (server, Array(row[..<ReplyTime.count]), row[ReplyColumn.nanoseconds])
         }
     }
 

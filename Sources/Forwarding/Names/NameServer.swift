@@ -49,7 +49,7 @@ struct NameServer: ~Copyable {
     init(_ names: WorkerNames?, seed: UInt64, now: UInt64, unused counters: CounterTable, _ batch: DatagramBatch) {
         let settings = names?.settings
         self.settings = settings
-        forwarding = NameForwarding(settings?.forwarding, now: now)
+        forwarding = NameForwarding(settings?.forwarding, replyCounters: names?.replyCounters, now: now)
         var responder = settings?.responder ?? .init(domain: DomainName(".")!)
         responder.offersRecursion = forwarding.isUsed
         answering = Answering(responder: Responder(responder), counters: names?.counters ?? counters)

@@ -27,11 +27,14 @@ package struct WorkerNames: Sendable {
     /// TCP connections for queries that may be open.
     let connectionsMax: Int
     package let counters: CounterTable
+    /// By `ReplyColumn`.
+    package let replyCounters: CounterTable
 
     package init(_ settings: NameSettings, connectionsMax: Int = Limits.nameConnectionsMax) {
         self.settings = settings
         self.connectionsMax = connectionsMax
         counters = CounterTable(rows: 2 * settings.addresses.count, columns: NameColumn.count)
+        replyCounters = CounterTable(rows: max(1, settings.forwarding.upstreams.addresses.count), columns: ReplyColumn.count)
     }
 }
 

@@ -179,9 +179,8 @@ extension Worker {
                 var offset = 0
                 repeat {
                     var action = Forwarder.Action.wait
-                    let id = names.forwarding.nextID
                     datagrams.withBytes(of: place, offset..<min(offset &+ step, datagram.length)) { message in
-                        action = names.forwarding.forwarder.received(message, for: question, now: now, id: id, random: &random)
+                        action = names.forwarding.received(message, for: question, now, random: &random)
                     }
                     guard case .wait = action else { return act(action, on: question) }
                     strangers += 1

@@ -8,7 +8,7 @@ final class WorkerHandle: Sendable {
     let cpu: Int?
     let counters: CounterTable
     /// nil where no query is answered.
-    let nameCounters: CounterTable?
+    let names: WorkerNames?
     private let ring: ConnectionRing
     /// Closed connections that were taken from the ring and did not make it into the log.
     private let notLogged = Atomic<UInt64>(0)
@@ -17,13 +17,13 @@ final class WorkerHandle: Sendable {
     private let countsAllocations: Bool
 
     private init(
-        index: Int, cpu: Int?, counters: CounterTable, nameCounters: CounterTable?, mailbox: Mailbox, thread: WorkerThread,
+        index: Int, cpu: Int?, counters: CounterTable, names: WorkerNames?, mailbox: Mailbox, thread: WorkerThread,
         ring: ConnectionRing, countsAllocations: Bool
     ) {
         self.index = index
         self.cpu = cpu
         self.counters = counters
-        self.nameCounters = nameCounters
+        self.names = names
         self.mailbox = mailbox
         self.thread = thread
         self.ring = ring
@@ -101,7 +101,7 @@ final class WorkerHandle: Sendable {
         switch birth.wait() {
         case .success(let mailbox):
             return WorkerHandle(
-                index: index, cpu: cpu, counters: counters, nameCounters: names?.counters, mailbox: mailbox, thread: thread,
+                index: index, cpu: cpu, counters: counters, names: names, mailbox: mailbox, thread: thread,
                 ring: settings.connectionRing, countsAllocations: settings.allocationCount != nil)
         case .failure(let error):
             thread.join()
