@@ -21,10 +21,11 @@ struct AdminRoutes {
 
     let subject: AdminSubject
     let place: AdminServer.Place
+    let pageLimit: Duration
 
     var router: Router<AdminRequestContext> {
         let router = Router(context: AdminRequestContext.self)
-        let subject = subject
+        let (subject, pageLimit) = (subject, TimeAmount(pageLimit))
         for (name, checks) in [("healthz", subject.liveness), ("livez", subject.liveness), ("readyz", subject.readiness)] {
             router.get("\(name)") { request, _ in Self.health(name, checks(), request) }
         }
@@ -33,7 +34,7 @@ struct AdminRoutes {
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: ResponseBody { writer in
-                    let deadline = context.closeUnlessFinished(within: Self.pageTimeMax)
+                    let deadline = context.closeUnlessFinished(within: pageLimit)
                     defer { deadline.cancel() }
                     try await MetricsPage(subject: subject).write { try await writer.write(ByteBuffer(string: $0)) }
                     try await writer.finish(nil)
@@ -42,8 +43,6 @@ struct AdminRoutes {
         if case .socket = place { addPrivateRoutes(to: router) }
         return router
     }
-
-    private static let pageTimeMax = TimeAmount.seconds(60)
 
     /// What only those may ask who may write to the socket.
     private func addPrivateRoutes(to router: Router<AdminRequestContext>) {

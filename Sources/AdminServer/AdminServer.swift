@@ -39,8 +39,9 @@ package final class AdminServer: Sendable {
 
     /// Listens. A socket gets mode 0660; its file is replaced where nobody answers on it.
     ///
+    /// - Parameter pageLimit: how long a page of metrics may be read; then its reader is cut off.
     /// - Throws: `.inUse` where somebody else is there, `.unusable` where the place can't be bound for another reason.
-    package init(on place: Place, subject: AdminSubject) async throws(AdminServerError) {
+    package init(on place: Place, subject: AdminSubject, pageLimit: Duration = .seconds(60)) async throws(AdminServerError) {
         if case .socket(let path) = place {
             try Self.checkSocketPath(path)
             if try await AdminClient(path: path).isAnswered() {
@@ -50,7 +51,8 @@ package final class AdminServer: Sendable {
         }
         let (started, startedContinuation) = AsyncStream<Result<Place, AdminServerError>>.makeStream()
         let application = Application(
-            router: AdminRoutes(subject: subject, place: place).router, server: .http1(configuration: .init(idleTimeout: .seconds(60))),
+            router: AdminRoutes(subject: subject, place: place, pageLimit: pageLimit).router,
+            server: .http1(configuration: .init(idleTimeout: .seconds(60))),
             configuration: ApplicationConfiguration(
                 address: place.bindAddress, serverName: "ringway", backlog: 64,
                 availableConnectionsDelegate: MaximumAvailableConnections(AdminRoutes.connectionsMax)),

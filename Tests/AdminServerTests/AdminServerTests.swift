@@ -3,6 +3,11 @@ import Forwarding
 import FoundationEssentials
 import Testing
 
+extension AdminClient {
+    /// One that waits for as long as it takes: side by side with everything else, a test may not have its turn for minutes.
+    static func patient(_ path: String) -> AdminClient { AdminClient(path: path, limit: .seconds(600)) }
+}
+
 struct AdminServerTests {
     /// A directory of the test's own, as short as sun_path wants it.
     private final class Directory {
@@ -40,11 +45,11 @@ struct AdminServerTests {
     @Test func statisticsComeBackAsTheyWereReported() async throws {
         let directory = try Directory()
         let server = try await server(directory)
-        let report = try await AdminClient(path: directory.socket).report()
+        let report = try await AdminClient.patient(directory.socket).report()
         #expect(report.pid == 42)
         #expect(report.configuration.rejectedObjects == 1)
         #expect(report.dataPlane.workers.first?.connectionsAccepted == 12)
-        let text = try await AdminClient(path: directory.socket).statisticsBody()
+        let text = try await AdminClient.patient(directory.socket).statisticsBody()
         #expect(text.contains("\"engine\" : \"epoll\""), "the counters stand at the top level")
         #expect(text.contains("\"uptimeSeconds\" : 1.5"))
         await server.stop()
@@ -61,7 +66,7 @@ struct AdminServerTests {
     @Test func healthAndReadinessAnswer() async throws {
         let directory = try Directory()
         let server = try await server(directory, notReady: "draining")
-        let client = AdminClient(path: directory.socket)
+        let client = AdminClient.patient(directory.socket)
         #expect(try await client.get("/healthz") == (200, "ok\n"))
         #expect(try await client.get("/readyz") == (503, "[+]ping ok\n[-]serving failed: draining\nreadyz check failed\n"))
         #expect(try await client.get("/readyz?exclude=serving") == (200, "ok\n"))
@@ -75,7 +80,7 @@ struct AdminServerTests {
         let server = try await server(directory)
         await server.stop()
         #expect(!FileManager.default.fileExists(atPath: directory.socket))
-        await #expect(throws: AdminServerError.self) { try await AdminClient(path: directory.socket).report() }
+        await #expect(throws: AdminServerError.self) { try await AdminClient.patient(directory.socket).report() }
     }
 
     @Test func aSocketThatALiveProcessAnswersIsRefused() async throws {
@@ -84,7 +89,7 @@ struct AdminServerTests {
         let failure = await #expect(throws: AdminServerError.self) { try await self.server(directory) }
         #expect(failure?.kind == .inUse)
         #expect(failure?.description.contains(directory.socket) == true)
-        #expect(try await AdminClient(path: directory.socket).get("/healthz").status == 200, "the first one goes on")
+        #expect(try await AdminClient.patient(directory.socket).get("/healthz").status == 200, "the first one goes on")
         await first.stop()
     }
 
@@ -96,10 +101,10 @@ struct AdminServerTests {
         // Not given up after a second, as in a process that ends: its listener has to be gone.
         await first.stop(within: .seconds(60))
         try FileManager.default.moveItem(atPath: directory.path + "/kept", toPath: directory.socket)
-        let failure = await #expect(throws: AdminServerError.self) { try await AdminClient(path: directory.socket).report() }
+        let failure = await #expect(throws: AdminServerError.self) { try await AdminClient.patient(directory.socket).report() }
         #expect(failure?.kind == .nobodyListens)
         let second = try await server(directory)
-        #expect(try await AdminClient(path: directory.socket).get("/healthz").status == 200)
+        #expect(try await AdminClient.patient(directory.socket).get("/healthz").status == 200)
         await second.stop()
     }
 
@@ -126,7 +131,7 @@ struct AdminServerTests {
     }
 
     @Test func nobodyListeningNamesTheSocketAndTheRemedy() async throws {
-        let failure = await #expect(throws: AdminServerError.self) { try await AdminClient(path: "/tmp/ringway-nobody").report() }
+        let failure = await #expect(throws: AdminServerError.self) { try await AdminClient.patient("/tmp/ringway-nobody").report() }
         #expect(failure?.kind == .nobodyListens)
         #expect(failure?.description.contains("/tmp/ringway-nobody") == true)
         #expect(failure?.description.contains("ringway run") == true)
@@ -135,7 +140,7 @@ struct AdminServerTests {
     @Test func aHundredRequestsAtOnceAreAnswered() async throws {
         let directory = try Directory()
         let server = try await server(directory)
-        let client = AdminClient(path: directory.socket)
+        let client = AdminClient.patient(directory.socket)
         await withTaskGroup(of: Bool.self) { group in
             for _ in 0..<100 { group.addTask { (try? await client.get("/healthz").status) == 200 } }
             for await answered in group { #expect(answered) }

@@ -45,7 +45,7 @@ struct ResourceTests {
         let store = subject.inventory
         store.update { Self.update(&$0, [Self.service("web"), Self.service("db", namespace: "shop")]) }
         let server = try await AdminServer(on: .socket(directory + "/admin.sock"), subject: subject)
-        let client = AdminClient(path: directory + "/admin.sock")
+        let client = AdminClient.patient(directory + "/admin.sock")
 
         func names(_ namespace: String?, _ name: String?) async throws -> [String] {
             switch try await client.table(of: .services, namespace: namespace, name: name) {

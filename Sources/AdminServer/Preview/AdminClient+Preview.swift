@@ -1,6 +1,5 @@
 package import ControlPlane
 internal import FoundationEssentials
-internal import NIOCore
 
 /// What manifests would change, asked of the running process.
 extension AdminClient {
@@ -12,7 +11,7 @@ extension AdminClient {
         guard let document = try? JSONEncoder().encode(request) else { preconditionFailure("a request that is no JSON") }
         var attempts = 1
         while true {
-            let answer = try await post(Array(document), to: "/api/v1/preview", within: .seconds(60))
+            let answer = try await post(Array(document), to: "/api/v1/preview", withinAtLeast: .seconds(60))
             switch answer.status {
             case 200: return .success((try decode(ChangePreview.self, answer.body), answer.body))
             case 429 where attempts < Self.attemptsMax:
