@@ -58,9 +58,13 @@ struct LoadBalancerTests {
         @discardableResult
         mutating func apply(_ changes: KeyValuePairs<String, Written?>) throws -> [String: [String]] {
             for (name, service) in changes { written[name] = service }
+            return try apply(written.map { try $0.value.manifest($0.key) })
+        }
+
+        @discardableResult
+        mutating func apply(_ manifests: [ServiceManifest]) throws -> [String: [String]] {
             allocations.expire(at: now)
-            _ = registry.replaceAll(
-                with: try written.map { try $0.value.manifest($0.key) }, retriesRefused: true, allocations: &allocations, at: now)
+            _ = registry.replaceAll(with: manifests, retriesRefused: true, allocations: &allocations, at: now)
             for (key, record) in allocations.takeChanges() { kept[key] = record }
             for (key, manifest) in registry.services {
                 // What is shown, what is served and what is kept are one.
@@ -300,12 +304,18 @@ struct LoadBalancerTests {
 
     @Test func tenThousandServicesHaveOneAddressEach() throws {
         var world = try World([("large", ["10.0.0.0/16"])])
-        for number in 0..<10_000 {
-            world.written["s\(number)"] = Written(
-                ["metallb.io/allow-shared-ip": "k\(number % 5000)"], port: 80 + number / 5000, type: "LoadBalancer")
-        }
-        for name in world.written.keys { world.written[name]?.spec = "\"allocateLoadBalancerNodePorts\":false" }
-        try world.apply([:])
+        var written = Written([:], port: 80, type: "LoadBalancer")
+        written.spec = "\"allocateLoadBalancerNodePorts\":false"
+        // Read once: to read ten thousand is another test's.
+        let one = try written.manifest("one")
+        try world.apply(
+            (0..<10_000).map { number in
+                var manifest = one
+                manifest.metadata.name = "s\(number)"
+                manifest.metadata.annotations["metallb.io/allow-shared-ip"] = "k\(number % 5000)"
+                manifest.ports[0].port = Int32(80 + number / 5000)
+                return manifest
+            })
         #expect(Set(world.addresses.values.flatMap(\.self)).count == 5000, "two share one")
         #expect(world.allocations.loadBalancer.count == 5000)
         #expect(world.addresses.values.allSatisfy { $0.count == 1 })

@@ -213,11 +213,17 @@ final class EngineUnderTest {
 
     // MARK: - Bytes
 
-    /// Bytes that differ by place.
     /// The pattern begins again after so many bytes.
     static let patternPeriod = 65_536
+    private static let period = (0..<patternPeriod).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
 
-    static func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) } }
+    /// Bytes that differ by place.
+    static func pattern(_ count: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        while bytes.count < count { bytes += period[..<min(patternPeriod, count - bytes.count)] }
+        return bytes
+    }
 
     /// Puts bytes into buffers of the pool.
     func queue(_ bytes: [UInt8], pieceMax: Int = .max) throws -> ByteQueue {
