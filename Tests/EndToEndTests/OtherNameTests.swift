@@ -51,7 +51,7 @@ extension EndToEndTests {
                 #expect(upstream.queries("[A] service.test") == 1 && upstream.queries("[AAAA] service.test") == 1)
                 #expect(try count("successHits", ringway) >= 4)
                 let line = "coredns_proxy_request_duration_seconds_count{proxy_name=\"forward\",to=\"\(upstream.place)\"}"
-                let page = try GenerationReader(ringway).page()
+                let page = try MetricsReader(ringway).page()
                 #expect(page.contains("\(line) \(try count("attempts", ringway))\n"), "\(page)")
             }
         }

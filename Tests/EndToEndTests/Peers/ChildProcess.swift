@@ -34,7 +34,8 @@ final class ChildProcess: Sendable {
     let command: [String]
     let identifier: pid_t
     private let outputPath: String
-    private let errorPath: String
+    /// The file of its standard error.
+    let errorPath: String
     private let exit = Mutex<Exit?>(nil)
 
     /// Starts `command`, found in PATH, with standard input from a file and both outputs into files of `directory`.
