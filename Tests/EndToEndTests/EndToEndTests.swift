@@ -1,6 +1,7 @@
 import Testing
 
-/// The real program, real sockets, real peers, one test at a time: the machine may have two cores and no more.
+/// The real program, real sockets, real peers, one test at a time: the machine may have two cores and no more. Scripts/test plays two
+/// halves of them side by side, on two loopbacks.
 ///
 /// Every wait has a bound and none depends on speed; whatever a test starts it ends by process id. Traffic stays on the loopback
 /// interface or in network namespaces that the test makes for itself.
