@@ -50,6 +50,37 @@ struct LocalNodeTests {
             location: Objects.at(1))
     }
 
+    @Test func podsOfTheNodeAreNearByWhereItsObjectSaysWhereTheyAre() {
+        let web = Objects.service("web") {
+            $0.type = .nodePort
+            $0.ports = [Objects.servicePort(80, nodePort: 30080)]
+            $0.externalTrafficPolicy = .local
+        }
+        let slice = Objects.slice(
+            "web-1", of: "web", ports: [Objects.port(8080)],
+            [EndpointSlice.Endpoint(address: Objects.ip("10.0.9.1"), ready: true, serving: true, nodeName: "there")])
+        func node(_ name: String, _ ranges: [String]) -> KubernetesObject {
+            var node = Node()
+            node.podRanges = ranges.compactMap { IPRange($0) }
+            return KubernetesObject(
+                metadata: ObjectMetadata(name: name, namespace: ""), body: .node(node), location: Objects.at(1))
+        }
+        var told = LocalNode(name: "here")
+        var compiler = SnapshotCompiler(node: told)
+        func verdict(_ client: String, _ objects: [KubernetesObject]) -> Verdict {
+            _ = compiler.compile([web, slice] + objects)
+            return compiler.snapshot.verdict(client: client, to: "192.168.0.2:30080")
+        }
+        #expect(verdict("10.0.1.7", []) == .silence)
+        #expect(verdict("10.0.1.7", [node("there", ["10.0.1.0/24"])]) == .silence, "another node's")
+        #expect(verdict("10.0.1.7", [node("here", ["10.0.1.0/24", "fd00:1::/64"])]) == ["10.0.9.1:8080"])
+        #expect(verdict("10.0.2.7", [node("here", ["10.0.1.0/24"])]) == .silence)
+        #expect(verdict("10.0.1.7", [node("here", ["10.0.2.0/24"])]) == .silence, "it has moved")
+        told.clusterRanges = [IPRange("10.0.0.0/16")!]
+        compiler.nodeChanged(to: told)
+        #expect(verdict("10.0.5.7", [node("here", ["10.0.2.0/24"])]) == ["10.0.9.1:8080"], "what was told counts")
+    }
+
     /// Two endpoints with hints of two zones.
     private static var zoned: [KubernetesObject] {
         let service = Objects.service("web") {

@@ -16,7 +16,7 @@ struct NodeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where the cluster's Pods are; may be given again. Like this node itself they reach all endpoints behind an address from "
-                + "outside, whatever externalTrafficPolicy says.",
+                + "outside, whatever externalTrafficPolicy says. (default: spec.podCIDRs of this node's Node, where there is one)",
             valueName: "cidr,..."))
     var clusterCidr: [ServiceRanges] = []
 

@@ -10,7 +10,8 @@ package struct LocalNode: Hashable, Sendable {
     package var zone: String?
     /// Its own addresses. Clients from there are near by.
     package var addresses: Set<IPAddress> = []
-    /// Where the cluster's Pods are. Clients from there are near by.
+    /// Where the cluster's Pods are; where that isn't told, those of this node, which its object knows (`spec.podCIDRs`). Clients from
+    /// there are near by.
     package var clusterRanges: [IPRange] = []
     /// Where node ports are served; nil: on any address.
     package var nodePortAddresses: [IPAddress]?

@@ -1,13 +1,20 @@
+internal import Addressing
 internal import ServiceModel
 
-/// The zones of nodes, as the sources' Nodes have them.
+/// The zones of nodes, as the sources' Nodes have them, and where this one's Pods are.
 struct NodeZones: Equatable {
     private var byNode: [String: String] = [:]
+    fileprivate private(set) var podRanges: [IPRange] = []
 
     /// Of two objects of one name the first counts, and before both what this node was told of itself.
     init(_ objects: [KubernetesObject] = [], here: LocalNode = LocalNode()) {
         if let name = here.name { byNode[name] = here.zone }
+        var isHereKnown = false
         for object in objects {
+            if case .node(let node) = object.body, object.metadata.name == here.name, !isHereKnown {
+                podRanges = node.podRanges
+                isHereKnown = true
+            }
             guard case .node = object.body, let zone = object.metadata.labels[LocalNode.zoneLabel], !zone.isEmpty else { continue }
             if byNode[object.metadata.name] == nil { byNode[object.metadata.name] = zone }
         }
@@ -28,6 +35,7 @@ extension LocalNode {
     func filled(from zones: NodeZones) -> LocalNode {
         var node = self
         node.zone = zone ?? name.flatMap { zones[$0] }
+        if clusterRanges.isEmpty { node.clusterRanges = zones.podRanges }
         return node
     }
 }
