@@ -112,10 +112,14 @@ package struct NameTable: Sendable {
     package let namespaces: [String: NamespaceNames]
     /// Against the snapshot of the generation before, so that whoever has that one looks at no others; nil where any may be.
     package let touched: Touched?
+    /// Whether a name that isn't here is nobody's; not, as long as a source could never be read.
+    package let isComplete: Bool
 
     package init(
-        services: PersistentDictionary<ServiceName, ServiceNames>, namespaces: [String: NamespaceNames], touched: Touched? = nil
+        services: PersistentDictionary<ServiceName, ServiceNames>, namespaces: [String: NamespaceNames], touched: Touched? = nil,
+        isComplete: Bool = true
     ) {
+        self.isComplete = isComplete
         self.services = services
         self.namespaces = namespaces
         self.touched = touched

@@ -348,6 +348,24 @@ extension EndToEndTests {
             }
         }
 
+        @Test(arguments: Engines.available)
+        func nothingIsDeniedAsLongAsASourceCouldNeverBeRead(engine: String) throws {
+            let port = try FreePort.take()
+            let directory = try TemporaryDirectory()
+            try directory.replace("names.yaml", with: NameManifests.all)
+            try withRingway(
+                engine, [directory.path("names.yaml"), directory.path("late.yaml")],
+                options: ["--dns-listen", "127.0.0.1:\(port)", "--dns-upstream", "none"], directory: directory
+            ) { (_) throws in
+                let client = NameClient("127.0.0.1", port)
+                #expect(try client.answer("web.prod.svc.cluster.local") == ["10.96.0.20"])
+                #expect(try client.answer("nobody.prod.svc.cluster.local") == ["code 2"])
+                try directory.replace("late.yaml", with: "# nothing yet\n")
+                #expect(try wait { try client.answer("nobody.prod.svc.cluster.local") == ["code 3"] })
+                #expect(try client.answer("web.prod.svc.cluster.local") == ["10.96.0.20"])
+            }
+        }
+
         @Test func metricsHaveTheNamesOfCoreDNS() throws {
             try withNames(Engines.available[0], options: ["--admin-listen", "127.0.0.1:0", "--cluster-domain", "k8s.test"]) {
                 ringway, client, _ in

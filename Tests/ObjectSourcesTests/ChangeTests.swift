@@ -181,6 +181,19 @@ struct ChangeTests {
         #expect(change.removed.map(\.name) == ["three", "two"] && change.services == [])
     }
 
+    @Test func aRootIsMissedUntilItIsReadForTheFirstTime() throws {
+        let scratch = try Scratch()
+        try scratch.write("a.yaml", serviceYAML("a"))
+        let source = ManifestSource(roots: [scratch.path("a.yaml"), scratch.path("late")], isWatching: false)
+        #expect(source.loadChange().missesRoots && source.loadChange().missesRoots)
+        try scratch.makeDirectory("late")
+        let change = source.loadChange()
+        #expect(!change.missesRoots && change.diagnosticsChanged)
+        try scratch.remove("late")
+        try scratch.remove("a.yaml")
+        #expect(!source.loadChange().missesRoots, "what was there is known")
+    }
+
     @Test func findingsComeAndGoWithTheirFile() throws {
         try scratch.write("a.yaml", serviceYAML("one", port: 0))
         try scratch.write("b.yaml", serviceYAML("two"))

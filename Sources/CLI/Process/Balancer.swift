@@ -342,6 +342,7 @@ struct Balancer {
         state.change = ObjectChange()
         log(node.found(change))
         compiler.nodeChanged(to: node.node)
+        compiler.missesSources = state.missesSources
         let compilation = compiler.compile(change)
         return (compilation, News(change: change, changed: compiler.servicesChanged, removed: compiler.servicesRemoved))
     }

@@ -51,6 +51,8 @@ struct ServiceAdmission {
         /// All findings that hold now.
         var diagnostics: [Diagnostic] = []
         var rejectedObjects = 0
+        /// A source could never be read so far.
+        var missesSources = false
     }
 
     /// Puts the Services that are admitted in the place of those that are written. Costs what has changed.
@@ -88,6 +90,7 @@ struct ServiceAdmission {
         }
         admitted.diagnostics += failure.map { [$0] } ?? []
         admitted.rejectedObjects = manifests.rejectedObjects + registry.refused.count + heldBack.count
+        admitted.missesSources = manifests.missesRoots
         return admitted
     }
 

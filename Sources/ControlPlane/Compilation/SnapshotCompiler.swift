@@ -54,6 +54,12 @@ package struct SnapshotCompiler: Sendable {
     /// Takes what this node is from the next objects on.
     package mutating func nodeChanged(to node: LocalNode) { given = node }
 
+    /// Whether there is a source that nobody could read so far: a name that isn't there may yet come, and is not denied. Counts from the
+    /// next objects on.
+    package var missesSources = false {
+        didSet { names?.missesSources = missesSources }
+    }
+
     /// Takes the complete current set of objects.
     package mutating func compile(_ objects: [KubernetesObject]) -> Compilation {
         compile(tracker.objectsReplaced(by: objects, here: given))
@@ -71,7 +77,7 @@ package struct SnapshotCompiler: Sendable {
         if node != nodeBefore { change.changed = tracker.keys.sorted() }
         (servicesChanged, servicesRemoved) = (change.changed, change.removed)
         probesChanged = false
-        guard !change.isEmpty else { return compilation(of: nil) }
+        guard !change.isEmpty || names?.isOld == true else { return compilation(of: nil) }
 
         var touched = replacePlans(change)
         if let namespaces = tracker.namespaces { names?.namespacesChanged(change.namespaces, namespaces) }

@@ -15,6 +15,11 @@ struct NameCompiler {
     private var services = PersistentDictionary<ServiceName, ServiceNames>()
     private var namespaces: [String: NamespaceNames] = [:]
     private var touched = NameTable.Touched()
+    /// See `SnapshotCompiler`.
+    var missesSources = false
+
+    /// Whether the table doesn't say what the next one would, though no name has changed.
+    var isOld: Bool { table.isComplete == missesSources }
 
     mutating func serviceChanged(_ key: ServiceKey, _ inputs: ServiceInputs) {
         let names = ServiceNames(key, inputs)
@@ -46,12 +51,11 @@ struct NameCompiler {
     /// - Returns: whether it says anything else.
     mutating func publish() -> Bool {
         defer { touched = NameTable.Touched() }
-        guard !touched.isEmpty else {
-            if table.touched?.isEmpty == false { table = NameTable(services: services, namespaces: namespaces, touched: touched) }
-            return false
+        let isOther = !touched.isEmpty || isOld
+        if isOther || table.touched?.isEmpty == false {
+            table = NameTable(services: services, namespaces: namespaces, touched: touched, isComplete: !missesSources)
         }
-        table = NameTable(services: services, namespaces: namespaces, touched: touched)
-        return true
+        return isOther
     }
 }
 

@@ -26,7 +26,7 @@ package struct ZoneMaker: Sendable {
             if old !== new { edits.replace(old.map { NameRecords($0) }, with: new.map { NameRecords($0) }) }
         }
         if !edits.isEmpty || !zone.isSynced { zone.serial = serial }
-        zone.isSynced = true
+        zone.isSynced = zone.isSynced || next.isComplete
         edits.apply(to: &zone)
         (generation, names) = (snapshot.generation, next)
         return zone

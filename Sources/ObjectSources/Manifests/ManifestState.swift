@@ -35,6 +35,8 @@ package struct ManifestChange: Hashable, Sendable {
     package var rejectedObjects = 0
     /// Whether a finding came or went.
     package var diagnosticsChanged = false
+    /// Whether there is a root that could never be read so far: what isn't known may be there.
+    package var missesRoots = false
 
     package init() {}
 

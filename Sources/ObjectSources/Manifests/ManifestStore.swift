@@ -61,6 +61,8 @@ package struct ManifestStore: Sendable {
     private var identities: [ObjectKey: Identity] = [:]
     private var roots: [LoadedRoot] = []
     private var unknownRoots: Set<String> = []
+    /// Those of them that have never been known.
+    private var unseenRoots: Set<String> = []
     /// What the next load would make something else of, whatever it brings: it turned on what was in force, and that has changed.
     private var unsettled: Set<ObjectKey> = []
     private var losses: LossGuard
@@ -93,6 +95,7 @@ package struct ManifestStore: Sendable {
         }
         result.diagnostics = diagnostics
         result.rejectedObjects = rejectedObjects
+        result.missesRoots = !unseenRoots.isEmpty
         return result
     }
 
@@ -133,10 +136,12 @@ package struct ManifestStore: Sendable {
     }
 
     private mutating func replaceRoots(with new: [LoadedRoot], in round: inout Round) {
+        let known = Set(roots.map(\.path)).subtracting(unseenRoots)
         roots = new
         let unknown = Set(new.filter { !$0.isKnown }.map(\.path))
         let turned = unknown.symmetricDifference(unknownRoots)
         unknownRoots = unknown
+        unseenRoots = unknown.subtracting(known)
         guard !turned.isEmpty else { return }
         for (key, identity) in identities where identity.held.map({ turned.contains($0.root) }) ?? false { round.keys.insert(key) }
     }
