@@ -21,7 +21,7 @@ package struct NameSettings: Sendable {
     }
 }
 
-/// What a worker is told of it at birth. No part of its other settings: these are copied on the way of each connection.
+/// What a worker is told of it at birth, where it answers queries.
 package struct WorkerNames: Sendable {
     let settings: NameSettings
     /// TCP connections for queries that may be open.
