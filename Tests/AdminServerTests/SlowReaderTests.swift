@@ -39,7 +39,7 @@ struct SlowReaderTests {
         }
     }
 
-    @Test func aReaderOfMetricsThatStandsStillHoldsNobodyUp() async throws {
+    @Test(.timeLimit(.minutes(5))) func aReaderOfMetricsThatStandsStillHoldsNobodyUp() async throws {
         let directory = "/tmp/ringway-test-\(UInt32.random(in: 0...UInt32.max))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
         defer { try? FileManager.default.removeItem(atPath: directory) }

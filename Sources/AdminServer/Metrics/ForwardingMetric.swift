@@ -41,10 +41,7 @@ struct ForwardingMetric: Sendable {
         for metric in all { metric.add(reading, to: &text) }
         text.begin(replyTimes)
         for (server, buckets, nanoseconds) in reading.replyTimes {
-            var histogram = Histogram.Reading(bounds: ReplyTime.bounds)
-            histogram.buckets = Array(buckets.dropLast())
-            histogram.count = buckets.reduce(0, +)
-            histogram.sum = Double(nanoseconds) / 1e9
+            let histogram = Histogram.Reading(bounds: ReplyTime.bounds, counts: buckets, sum: Double(nanoseconds) / 1e9)
             text.add(replyTimes.name, [("proxy_name", "forward"), ("to", "\(server)")], histogram)
         }
     }

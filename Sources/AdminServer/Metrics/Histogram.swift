@@ -14,6 +14,14 @@ package final class Histogram: Sendable {
             self.bounds = bounds
             buckets = bounds.map { _ in 0 }
         }
+
+        /// - Parameter counts: one for each bound, and what is above the last one.
+        init(bounds: [Double], counts: [UInt64], sum: Double) {
+            self.bounds = bounds
+            buckets = Array(counts.dropLast())
+            count = counts.reduce(0, +)
+            self.sum = sum
+        }
     }
 
     private let state: Mutex<Reading>

@@ -84,10 +84,7 @@ struct NameMetric: Sendable {
             switch content(reading) {
             case .counts(let counts): for (labels, value) in counts { text.add(metric.name, labels, value) }
             case .sizes(let buckets, let bytes):
-                var histogram = Histogram.Reading(bounds: SizeBucket.bounds.map(Double.init))
-                histogram.buckets = Array(buckets.dropLast())
-                histogram.count = buckets.reduce(0, +)
-                histogram.sum = Double(bytes)
+                let histogram = Histogram.Reading(bounds: SizeBucket.bounds.map(Double.init), counts: buckets, sum: Double(bytes))
                 text.add(metric.name, Self.server(reading), histogram)
             }
         }

@@ -56,8 +56,9 @@ package struct SnapshotCompiler: Sendable {
 
     /// Whether there is a source that nobody could read so far: a name that isn't there may yet come, and is not denied. Counts from the
     /// next objects on.
-    package var missesSources = false {
-        didSet { names?.missesSources = missesSources }
+    package var missesSources: Bool {
+        get { names?.missesSources ?? false }
+        set { names?.missesSources = newValue }
     }
 
     /// Takes the complete current set of objects.

@@ -9,15 +9,14 @@ struct NodeZones: Equatable {
     /// Of two objects of one name the first counts, and before both what this node was told of itself.
     init(_ objects: [KubernetesObject] = [], here: LocalNode = LocalNode()) {
         if let name = here.name { byNode[name] = here.zone }
-        var isHereKnown = false
+        var own: Node?
         for object in objects {
-            if case .node(let node) = object.body, object.metadata.name == here.name, !isHereKnown {
-                podRanges = node.podRanges
-                isHereKnown = true
-            }
-            guard case .node = object.body, let zone = object.metadata.labels[LocalNode.zoneLabel], !zone.isEmpty else { continue }
-            if byNode[object.metadata.name] == nil { byNode[object.metadata.name] = zone }
+            guard case .node(let node) = object.body else { continue }
+            let name = object.metadata.name
+            if name == here.name { own = own ?? node }
+            if byNode[name] == nil, let zone = object.metadata.labels[LocalNode.zoneLabel], !zone.isEmpty { byNode[name] = zone }
         }
+        podRanges = own?.podRanges ?? []
     }
 
     /// Those of some nodes.

@@ -13,9 +13,7 @@ struct MessageFacts {
         type = end.map { QueryKind(type: UInt16(message[$0 - 4]) << 8 | UInt16(message[$0 - 3])) } ?? .other
         var code = UInt16(message[3] & 0x0f)
         // An extended code stands in OPT, which is the only record of such an answer.
-        if code == 0, message[7] == 0, message[9] == 0, message[11] == 1, let end, message.count >= end + Self.optBytes, message[end] == 0,
-            message[end + 2] == 41
-        {
+        if code == 0, message[7] == 0, message[9] == 0, message[11] == 1, let end, Self.isOPT(message, at: end) {
             code = UInt16(message[end + 5]) << 4
         }
         self.code = ResponseKind(code: code)
@@ -27,7 +25,7 @@ struct MessageFacts {
     static func truncate(_ message: inout MutableSpan<UInt8>, _ length: Int) -> Int {
         var end = questionEnd(message.span.extracting(0..<length)) ?? headerBytes
         let opt = length - optBytes
-        let hasOPT = opt >= end && message[11] > 0 && message[opt] == 0 && message[opt + 1] == 0 && message[opt + 2] == 41
+        let hasOPT = opt >= end && message[11] > 0 && isOPT(message.span.extracting(0..<length), at: opt)
         message[2] |= 0x02
         for position in 6..<headerBytes { message[position] = 0 }
         guard hasOPT else { return end }
@@ -37,6 +35,11 @@ struct MessageFacts {
             end += 1
         }
         return end
+    }
+
+    /// The root's name, and the type.
+    private static func isOPT(_ message: Span<UInt8>, at place: Int) -> Bool {
+        message.count >= place + optBytes && message[place] == 0 && message[place + 1] == 0 && message[place + 2] == 41
     }
 
     /// nil where there is no question.

@@ -295,8 +295,8 @@ final class DedicatedThread: Sendable {
         }
     }
 
-    /// CPUs of this machine, at least 1.
-    static var cpuCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+    /// CPUs of this machine, at least 1. Asked for once: the kernel tells it by a file.
+    static let cpuCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
     /// Runs a closure on a thread with that much stack, for code that recurses as deep as its input says, and gives its result.
     static func run<Result: Sendable>(stackBytes: Int, _ body: @escaping @Sendable () -> Result) -> Result {

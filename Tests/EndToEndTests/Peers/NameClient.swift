@@ -109,3 +109,19 @@ enum NameManifests {
 
             """
 }
+
+extension NameManifests {
+    /// Asks for what all of these have, and for what they don't: whoever passes it on says the same.
+    static func expectAnswers(of client: NameClient, overTCP: Bool, _ place: SourceLocation = #_sourceLocation) throws {
+        func answer(_ name: String, _ type: String = "A") throws -> [String] {
+            try client.answer("\(name).prod.svc.cluster.local", type, overTCP: overTCP)
+        }
+        #expect(try answer("web") == ["10.96.0.20"], sourceLocation: place)
+        #expect(try answer("db") == ["10.1.0.1", "10.1.0.2", "10.1.0.3"], sourceLocation: place)
+        #expect(try answer("db-1.db") == ["10.1.0.2"], sourceLocation: place)
+        #expect(try answer("alias") == ["10.96.0.20", "web.prod.svc.cluster.local."], sourceLocation: place)
+        #expect(try answer("_http._tcp.web", "SRV").count == 1, sourceLocation: place)
+        #expect(try answer("web", "AAAA") == [], sourceLocation: place)
+        #expect(try answer("nobody") == ["code 3"], sourceLocation: place)
+    }
+}
