@@ -37,6 +37,8 @@ SIMULATED_CONNECTIONS = 500
 BUFFER_BYTES = 256
 BYTES = 600
 MORE_BUFFERS = 2
+# `WarmNames.batch`.
+QUERIES_AT_ONCE = 16
 # The worker's own part: from the entry of a tick to its end, without what it calls in the simulated driver.
 TICK = "$s10Forwarding6WorkerV4tick*"
 SIMULATED_DRIVER = "$s15EngineSimulator15SimulatedDriverC0A00D0AadEP*TW"
@@ -149,30 +151,43 @@ def instructions(toolchain, folder):
     connection = per_connection(program, BYTES, folder)
     longer = per_connection(program, BYTES + MORE_BUFFERS * BUFFER_BYTES, folder)
     look = f"callgrind_annotate {os.path.relpath(callgrind_file(BYTES), ROOT)}"
+    answer = per_answer(program, folder)
     return [
         Figure("simulated.instructions_per_connection", connection, not_judged, look),
         # There and back.
         Figure("simulated.instructions_per_buffer", (longer - connection) / (2 * MORE_BUFFERS), not_judged, look),
+        Figure(
+            "simulated.instructions_per_answer", answer, not_judged,
+            f"callgrind_annotate {os.path.relpath(callgrind_file('dns'), ROOT)}"),
     ]
 
 
 def per_connection(program, size, folder):
     few, many = 2, 4
-    counts = [callgrind(program, rounds, size, folder) for rounds in (few, many)]
+    counts = [callgrind(program, [SIMULATED_CONNECTIONS, rounds, size], size, folder) for rounds in (few, many)]
     result = (counts[1] - counts[0]) / ((many - few) * SIMULATED_CONNECTIONS)
     print(f"callgrind: {result:.1f} instructions for a connection that sends {size} bytes and gets them back", flush=True)
     return result
 
 
-def callgrind_file(size):
-    return os.path.join(OUTPUT, f"callgrind.{size}.out")
+def per_answer(program, folder):
+    """Of a query that was answered before, after enough of them for each to have been."""
+    few, many = 250, 450
+    counts = [callgrind(program, ["dns", rounds], "dns", folder) for rounds in (few, many)]
+    result = (counts[1] - counts[0]) / ((many - few) * QUERIES_AT_ONCE)
+    print(f"callgrind: {result:.1f} instructions for an answer of DNS", flush=True)
+    return result
 
 
-def callgrind(program, rounds, size, folder):
+def callgrind_file(name):
+    return os.path.join(OUTPUT, f"callgrind.{name}.out")
+
+
+def callgrind(program, arguments, name, folder):
     # AllocationCheck ends with 1 where something was allocated, which is another gate's business.
     text = run_tool(
         ["valgrind", "--tool=callgrind", "--collect-atstart=no", f"--toggle-collect={TICK}", f"--toggle-collect={SIMULATED_DRIVER}",
-         f"--callgrind-out-file={callgrind_file(size)}", program, str(SIMULATED_CONNECTIONS), str(rounds), str(size)],
+         f"--callgrind-out-file={callgrind_file(name)}", program, *map(str, arguments)],
         # Swift seeds its hashes anew in each process otherwise.
         environment={"SWIFT_DETERMINISTIC_HASHING": "1", "HOME": folder}, accepted=(0, 1))
     collected = re.search(r"Collected : (\d+)", text)

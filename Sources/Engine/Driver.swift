@@ -83,7 +83,10 @@ package protocol Driver: AnyObject {
 
     /// Opens a UDP socket that hears what comes for an address, shared between workers (SO_REUSEPORT). On a wildcard address it tells
     /// which of the host's addresses was asked.
-    func openDatagramListener(_ address: SocketAddress) -> Opened
+    ///
+    /// - Parameter fragments: whether what is sent from there may be cut on its way. Where it may not, what is longer than the first
+    ///   link takes fails with EMSGSIZE, and routers may not cut it either.
+    func openDatagramListener(_ address: SocketAddress, fragments: Bool) -> Opened
 
     /// Opens a UDP socket connected to an endpoint: it hears that one only, and of its ICMP errors. With a source address it is bound to
     /// that. Error EAGAIN or EADDRNOTAVAIL where no port is free.
@@ -116,6 +119,9 @@ extension Driver {
     package func openListener(_ address: SocketAddress, backlog: Int32) -> Opened {
         openListener(address, backlog: backlog, ArrivalFilter([], of: address.address.family))
     }
+
+    /// A listener whose answers may be cut on their way.
+    package func openDatagramListener(_ address: SocketAddress) -> Opened { openDatagramListener(address, fragments: true) }
 
     /// A socket that the kernel gives its address when it connects.
     package func openStream(_ family: IPAddress.Family) -> Opened { openStream(family, from: nil) }

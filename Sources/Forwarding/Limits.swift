@@ -49,6 +49,8 @@ package enum Limits {
     /// How often connections are looked after, and how soon one is that found no buffer.
     static let nameLookNanoseconds: UInt64 = 1_000_000_000
     static let nameRetryNanoseconds: UInt64 = 50_000_000
+    /// Answers that a worker keeps by their queries: a power of two, and 256 bytes each, touched as they are used.
+    static let namePackets = 8192
     /// listen(2)'s backlog for them.
     static let nameBacklog: Int32 = 256
     /// Questions for others under way, of one worker, where the limit of open files leaves room for as many, and clients that wait for

@@ -11,12 +11,16 @@ package import Routing
 ///
 /// A program of its own because only optimised code can be judged: unoptimised accessors keep their frames on the heap.
 ///
-/// `AllocationCheck [CONNECTIONS [ROUNDS [BYTES]]]`: other sizes are for `Scripts/gates`, which runs small ones under callgrind
-/// and takes differences between them.
+/// `AllocationCheck [CONNECTIONS [ROUNDS [BYTES]]]` and `AllocationCheck dns ROUNDS`: other sizes are for `Scripts/gates`, which runs
+/// small ones under callgrind and takes differences between them.
 @main
 struct AllocationCheck {
     static func main() {
         if !WarmWorker.isOptimised { print("unoptimised code allocates whatever we do: build with -c release") }
+        if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "dns", let rounds = Int(CommandLine.arguments[2]) {
+            if countAnswers(rounds: rounds) > 0 { exit(1) }
+            return
+        }
         let sizes = CommandLine.arguments.dropFirst().map { Int($0) ?? 0 }
         guard sizes.count <= 3, sizes.allSatisfy({ $0 > 0 }) else { fatalError("give numbers: [CONNECTIONS [ROUNDS [BYTES]]]") }
         var allocations: UInt64 = 0
@@ -46,6 +50,14 @@ struct AllocationCheck {
         }
         if sizes.isEmpty { allocations += countQueries() }
         if allocations > 0 { exit(1) }
+    }
+
+    private static func countAnswers(rounds: Int) -> UInt64 {
+        let finding = WarmNames().answerOwn(rounds: rounds)
+        let summary = "DNS: \(rounds * WarmNames.batch) queries, \(finding.allocations) allocations"
+        guard finding.failures.isEmpty else { fatalError("\(summary) \(finding.failures)") }
+        print(summary)
+        return finding.allocations
     }
 
     private static func countQueries() -> UInt64 {

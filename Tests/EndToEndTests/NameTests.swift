@@ -239,6 +239,46 @@ extension EndToEndTests {
             }
         }
 
+        /// A link that takes 600 bytes, and an answer of more: it is asked for by TCP, and doesn't come in pieces.
+        @Test(.enabled(if: Namespace.canBeMade, "no network namespace can be made here"), arguments: Engines.available)
+        func anAnswerIsNotCutOnItsWay(engine: String) throws {
+            let namespace = try Namespace()
+            try namespace.set("ip link set lo mtu 600")
+            let directory = try TemporaryDirectory()
+            let endpoints = (1...60).map { "- {addresses: [10.1.0.\($0)]}" }.joined(separator: "\n")
+            try directory.replace(
+                "names.yaml",
+                with: """
+                    apiVersion: v1
+                    kind: Service
+                    metadata: {name: many, namespace: prod}
+                    spec: {clusterIP: None, ports: [{name: http, port: 80}]}
+                    ---
+                    apiVersion: discovery.k8s.io/v1
+                    kind: EndpointSlice
+                    metadata: {name: many-1, namespace: prod, labels: {kubernetes.io/service-name: many}}
+                    addressType: IPv4
+                    ports: [{name: http, port: 80}]
+                    endpoints:
+                    \(endpoints)
+                    """)
+            try withRingway(
+                engine, [directory.path("names.yaml")], options: ["--dns-listen", "127.0.0.1"], prefix: namespace.enter,
+                directory: directory
+            ) { ringway in
+                func dig(_ arguments: String...) throws -> String {
+                    try namespace.run(["dig", "@127.0.0.1", "+tries=2", "+timeout=5", "many.prod.svc.cluster.local"] + arguments).output
+                }
+                let cut = try dig("+ignore", "+bufsize=1232")
+                #expect(cut.contains("flags: qr aa tc rd") && cut.contains("ANSWER: 0") && cut.contains("udp: 1232"), "\(cut)")
+                #expect(try dig("+bufsize=1232").contains("ANSWER: 60"))
+                // What has room comes: 29 addresses and 45 bytes are 509 of the 512 that a client takes who doesn't say.
+                #expect(try dig("+noedns", "+ignore").contains("ANSWER: 29"))
+                let names = try #require(try ringway.statistics().names)
+                #expect(names.dropped == [:], "\(names)")
+            }
+        }
+
         /// Two addresses of the documentation's network: strangers, of which one asks faster than it may.
         @Test(.enabled(if: Namespace.canBeMade, "no network namespace can be made here"))
         func strangersAreHeldToTheirRate() throws {

@@ -61,6 +61,8 @@ package enum Fault: Int, CaseIterable, Sendable {
     case datagramRefused
     /// A send of datagrams ends with ENOBUFS or EAGAIN at one of them.
     case datagramSendNoRoom
+    /// A send of datagrams that may not be cut ends with EMSGSIZE at one of more than 512 bytes.
+    case linkTooNarrow
     /// `openDatagramSocket` answers EAGAIN or EADDRNOTAVAIL: no local port is left.
     case datagramNoPort
     /// It answers ENETUNREACH or EHOSTUNREACH: there is no route.
@@ -105,7 +107,7 @@ package enum Fault: Int, CaseIterable, Sendable {
         case .receiveNoBuffers, .receiveNoMemory, .receiveInterrupted, .receiveAgain, .sendNoMemory, .sendInterrupted, .sendAgain,
             .transferInterrupted, .acceptNoDescriptor, .acceptNoMemory, .acceptAborted, .openNoDescriptor, .openNoMemory,
             .connectNoMemory, .connectNoSourcePort, .slowConnect, .datagramDelayed, .datagramSendNoRoom, .datagramNoPort,
-            .datagramNoRoute, .watchNoMemory:
+            .datagramNoRoute, .watchNoMemory, .linkTooNarrow:
             0.1
         case .connectionReset, .datagramRefused: 0.01
         case .clockJump: 0.002

@@ -4,12 +4,13 @@ import Glibc
 
 // UDP sockets: calls that don't wait, and the watch that tells when they are worth their while.
 extension SimulatedDriver {
-    package func openDatagramListener(_ address: SocketAddress) -> Opened {
+    package func openDatagramListener(_ address: SocketAddress, fragments: Bool) -> Opened {
         systemCalls &+= 5
         if let errno = network.datagramBindErrors[address] { return Opened(error: errno) }
         let opened = open(.datagramListener, place: 0, address.address.family)
         guard opened.error == 0 else { return opened }
         sockets[Int(opened.socket.index)].place = UInt32(network.openDatagramListener(address, .socket(opened.socket.index)))
+        sockets[Int(opened.socket.index)].fragments = fragments
         return opened
     }
 
@@ -36,6 +37,9 @@ extension SimulatedDriver {
 
     /// What an IPv4 packet holds, and so what can be sent at once; what is joined is no longer either.
     private static let datagramBytesMax = 65_507
+
+    /// What every link takes: the least payload of DNS.
+    private static let narrowLinkBytes = 512
 
     private func loopback(_ peer: SocketAddress) -> IPAddress { peer.address.family == .ipv4 ? .loopbackIPv4 : .loopbackIPv6 }
 
@@ -128,6 +132,9 @@ extension SimulatedDriver {
             guard remote.address.family == local.address.family else { return EAFNOSUPPORT }
             if let source, network.foreignAddresses.contains(source) { return EINVAL }
             if let errno = shortcoming(of: message, batch) { return errno }
+            if !sockets[Int(socket.index)].fragments, message.bytes > Self.narrowLinkBytes, network.happens(.linkTooNarrow) {
+                return EMSGSIZE
+            }
             // Who does not say which address it is to come from gets the one that the way there begins with.
             let address = source ?? (local.address.isUnspecified ? loopback(remote) : local.address)
             send(message, batch, place, from: SocketAddress(address, local.port), to: remote)
@@ -185,6 +192,7 @@ extension SimulatedDriver {
         guard row.kind == .datagramListener || row.kind == .datagramSocket else { return breach("watch on a socket of kind \(row.kind)") }
         guard row.input.state == .none else { return breach("watch while a \(row.input.operation) is pending") }
         sockets[index].input = Pending(state: .armed, operation: .watch, token: submission.token)
+        sockets[index].watchIsSingle = submission.isSingle
         if network.happens(.watchNoMemory) {
             return post(Completion(token: submission.token, result: -ENOMEM), socket: UInt32(index), ends: .input)
         }
@@ -197,8 +205,11 @@ extension SimulatedDriver {
         let token = sockets[Int(index)].input.token
         guard network.datagrams.sockets[place].hasNews else { return }
         network.datagrams.sockets[place].hasNews = false
-        if network.happens(.watchSpurious) { post(Completion(token: token, result: 1, more: true), socket: index, ends: .nothing) }
-        let more = !network.happens(.watchEnded)
+        let isSingle = sockets[Int(index)].watchIsSingle
+        if !isSingle, network.happens(.watchSpurious) {
+            post(Completion(token: token, result: 1, more: true), socket: index, ends: .nothing)
+        }
+        let more = !isSingle && !network.happens(.watchEnded)
         post(Completion(token: token, result: 1, more: more), socket: index, ends: more ? .nothing : .input)
     }
 }

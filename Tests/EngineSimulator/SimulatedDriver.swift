@@ -107,6 +107,9 @@ package final class SimulatedDriver: Driver {
         var isWriteShut: Bool
         /// It came of an accept, and was not opened to connect.
         var isAccepted = false
+        /// Of datagrams: whether those that are too long are cut on their way.
+        var fragments = true
+        var watchIsSingle = false
         var input: Pending
         var output: Pending
         var sendCount: UInt16

@@ -74,16 +74,23 @@ package struct DNSExchange {
         var random = RandomSource(seed: seed)
         var buffer = [UInt8](repeating: 0xa5, count: room)
         var length = 0
+        var isFixed = false
         do {
             var span = buffer.mutableSpan
             outcome = responder.respond(to: query.span, zone: zone, over: transport, random: &random, into: &span)
             switch outcome {
             case .drop: break
-            case .reply(let count), .alias(let count, _, _): length = count
+            case .reply(let reply):
+                length = reply.length
+                if reply.isFixed { isFixed = true }
+            case .alias(let count, _, _): length = count
             case .forward(let read): length = responder.fail(read, in: query.span, with: .refused, into: &span)
             }
         }
         reply = Array(buffer[..<length])
+        if isFixed, reply != Self.again(query, responder, zone, transport, seed: seed &+ 1, room: room) {
+            findings.append("a reply that is said to be fixed is another by other chances")
+        }
         guard length > 0 else {
             if query.count >= 12, query[2] & 0x80 == 0 { findings.append("silence for what can be answered") }
             return
@@ -95,6 +102,22 @@ package struct DNSExchange {
         } catch {
             findings.append("the reply is malformed: \(error)")
         }
+    }
+
+    /// The reply by other chances, and with another id in the query, which is taken back.
+    private static func again(
+        _ query: [UInt8], _ responder: Responder, _ zone: Zone, _ transport: QueryTransport, seed: UInt64, room: Int
+    ) -> [UInt8] {
+        var other = query
+        other[0] ^= 0xff
+        var random = RandomSource(seed: seed)
+        var buffer = [UInt8](repeating: 0x5a, count: room)
+        var span = buffer.mutableSpan
+        guard case .reply(let reply) = responder.respond(to: other.span, zone: zone, over: transport, random: &random, into: &span) else {
+            return []
+        }
+        buffer[0] ^= 0xff
+        return Array(buffer[..<reply.length])
     }
 
     private mutating func check(_ message: DNSMessage, _ query: [UInt8], _ responder: Responder, _ transport: QueryTransport) {

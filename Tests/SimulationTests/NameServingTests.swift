@@ -62,6 +62,51 @@ struct NameServingTests {
         stage.close()
     }
 
+    @Test func whatWasAnsweredOnceIsAnsweredAgainAndCounted() {
+        let stage = NameStage()
+        stage.publish([NameStage.cluster(7), NameStage.headless(5)])
+        let client = stage.datagrams()
+        for round in 1...50 {
+            for (name, code, answers) in [("web.default", 0, 1), ("nobody.default", 3, 0), ("WEB.default", 0, 1)] as [(String, UInt8, Int)]
+            {
+                let query = NameMessage.query("\(name).svc.cluster.local", id: round)
+                let told = stage.ask(query, from: client)
+                #expect(told.map(NameMessage.id) == [round] && told.map(NameMessage.code) == [code])
+                #expect(told.map(NameMessage.answers) == [answers] && told.map { $0[12..<query.count] } == [query[12...]])
+            }
+            #expect(stage.ask(NameMessage.query("web.default.svc.cluster.local", type: 28), from: client).map(NameMessage.answers) == [0])
+        }
+        #expect(stage.udp(NameColumn.requests + QueryKind.a.rawValue) == 150)
+        #expect(stage.udp(NameColumn.requests + QueryKind.aaaa.rawValue) == 50)
+        #expect(stage.udp(NameColumn.responses + ResponseKind.noError.rawValue) == 150)
+        #expect(stage.udp(NameColumn.responses + ResponseKind.nameError.rawValue) == 50)
+        // Addresses of which there are several come in an order by chance each time.
+        let orders = (0..<50).map { _ in stage.ask(NameMessage.query("db.prod.svc.cluster.local"), from: client) }
+        #expect(Set(orders).count > 10)
+        stage.close()
+    }
+
+    /// The link takes 512 bytes, and no answer is cut on its way.
+    @Test func whatALinkDoesNotTakeIsAskedForByTCP() {
+        var faults = Faults()
+        faults[.linkTooNarrow] = 1
+        let stage = NameStage(faults: faults)
+        stage.publish([NameStage.cluster(7), NameStage.headless(40)])
+        let client = stage.datagrams()
+        let edns: [UInt8] = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]
+        var query = NameMessage.query("db.prod.svc.cluster.local") + edns
+        query[11] = 1
+        let answers = stage.ask(query, from: client)
+        #expect(answers.count == 1 && answers.allSatisfy { NameMessage.isTruncated($0) && $0.count == query.count })
+        #expect(answers.map(NameMessage.answers) == [0] && answers.allSatisfy { $0[11] == 1 })
+        #expect(stage.ask(web, from: client).map(NameMessage.answers) == [1])
+        #expect(stage.dropped(.notSent) == 0)
+        let connection = stage.connect()
+        #expect(stage.send(NameMessage.framed(query), over: connection))
+        #expect(NameMessage.messages(stage.receive(from: connection).bytes)?.map(NameMessage.answers) == [40])
+        stage.close()
+    }
+
     // MARK: - Limits of answers
 
     @Test func strangersAreHeldToTheirRateAndHalfOfTheRestIsToldToAskByTCP() {

@@ -31,6 +31,9 @@ static inline uint64_t ringway_fetch_add(uint64_t *_Nonnull address, uint64_t am
     return __atomic_fetch_add(address, amount, __ATOMIC_RELAXED);
 }
 
+// Swift has no word for "I will read this soon".
+static inline void ringway_prefetch(const void *_Nonnull address) { __builtin_prefetch(address); }
+
 // cpu_set_t exists only under _GNU_SOURCE, which Swift's importer does not define. A mask is an array of 64-bit words; the
 // calling thread is meant. Both return 0, or -1 with errno.
 int ringway_set_affinity(const uint64_t *_Nonnull mask, size_t bytes);

@@ -118,9 +118,7 @@ extension Responder {
     @inline(__always)
     private static func ends(_ name: Span<UInt8>, _ labels: Range<Int>, _ word: UInt32) -> Bool {
         guard labels.count >= 4 else { return false }
-        var bits: UInt32 = 0
-        for index in labels.upperBound - 4..<labels.upperBound { bits = bits << 8 | UInt32(name[index].lowercased) }
-        return bits == word
+        return UInt64(name.half(at: labels.upperBound - 4)).lowercased == UInt64(word.byteSwapped)
     }
 
     private static func equals(_ name: Span<UInt8>, _ labels: Range<Int>, _ word: [UInt8]) -> Bool {

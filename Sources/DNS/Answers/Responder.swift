@@ -41,12 +41,22 @@ package struct Responder: Sendable {
 
     package init(_ settings: Settings) { self.settings = settings }
 
+    /// An answer in the buffer.
+    package struct Reply: BitwiseCopyable, Sendable {
+        /// Bytes to send.
+        package let length: Int
+        /// What was asked for; 0 where that could not be read.
+        package let type: RecordType
+        package let code: ResponseCode
+        /// Whether the same message is answered by the same bytes, its id aside, as long as the zone is the same.
+        package let isFixed: Bool
+    }
+
     /// What is to be done about a message.
     package enum Outcome: BitwiseCopyable, Sendable {
         /// Say nothing.
         case drop
-        /// Send that many bytes of the buffer.
-        case reply(length: Int)
+        case reply(Reply)
         /// The same, complete by itself; but its last CNAME leads out of the zone, and records of its target, which stands at that place
         /// uncompressed, may be asked for and appended.
         case alias(length: Int, target: Int, query: Query)
@@ -68,24 +78,34 @@ package struct Responder: Sendable {
     ) -> Outcome {
         switch Query.read(message) {
         case .noQuery: return .drop
-        case .malformed: return .reply(length: Answer.bareHeader(of: message, .formatError, &reply))
-        case .unknownOpcode: return .reply(length: Answer.bareHeader(of: message, .notImplemented, &reply))
+        case .malformed: return refuse(message, .formatError, &reply)
+        case .unknownOpcode: return refuse(message, .notImplemented, &reply)
         case .query(let query):
-            guard query.version == 0 else { return .reply(length: fail(query, in: message, with: .badVersion, into: &reply)) }
-            guard query.recordClass == Query.internet, !query.type.isMeta else {
-                return .reply(length: fail(query, in: message, with: .refused, into: &reply))
-            }
+            guard query.version == 0 else { return fail(query, message, .badVersion, &reply) }
+            guard query.recordClass == Query.internet, !query.type.isMeta else { return fail(query, message, .refused, &reply) }
             let limit = min(
                 reply.count, transport == .tcp ? Int(UInt16.max) : max(Self.replyLengthMin, min(query.payloadMax, settings.payloadMax)))
             if let end = query.labelsEnd(message, before: settings.domain.wire) {
                 var answer = makeAnswer(query, message, limit: limit, &reply)
                 let target = fill(&answer, message, end, zone, &random, &reply)
                 let length = answer.finish(payloadMax: settings.payloadMax, &reply)
-                return target > 0 && !answer.isTruncated ? .alias(length: length, target: target, query: query) : .reply(length: length)
+                return target > 0 && !answer.isTruncated
+                    ? .alias(length: length, target: target, query: query)
+                    : .reply(Reply(length: length, type: query.type, code: answer.code, isFixed: !answer.isShuffled))
             }
             guard let name = ReverseName(message, query) else { return .forward(query) }
             return reverse(name, query, message, limit: limit, zone, &reply)
         }
+    }
+
+    private func refuse(_ message: Span<UInt8>, _ code: ResponseCode, _ reply: inout MutableSpan<UInt8>) -> Outcome {
+        let length = Answer.bareHeader(of: message, code, &reply)
+        return .reply(Reply(length: length, type: RecordType(rawValue: 0), code: code, isFixed: true))
+    }
+
+    private func fail(_ query: Query, _ message: Span<UInt8>, _ code: ResponseCode, _ reply: inout MutableSpan<UInt8>) -> Outcome {
+        let length = fail(query, in: message, with: code, into: &reply)
+        return .reply(Reply(length: length, type: query.type, code: code, isFixed: true))
     }
 
     /// A reply without records: the question, the code, and OPT where the query has one.
@@ -145,7 +165,8 @@ package struct Responder: Sendable {
         } else {
             deny(&answer, exists: place != nil || !name.hasMore && !name.isWhole, apex: apex, zone, &reply)
         }
-        return .reply(length: answer.finish(payloadMax: settings.payloadMax, &reply))
+        let length = answer.finish(payloadMax: settings.payloadMax, &reply)
+        return .reply(Reply(length: length, type: query.type, code: answer.code, isFixed: !answer.isShuffled))
     }
 
     private func addPointers(

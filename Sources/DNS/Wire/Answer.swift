@@ -20,6 +20,8 @@ struct Answer: BitwiseCopyable {
     private(set) var additionals: UInt16 = 0
     /// A record of the answer or the authority section found no room.
     private(set) var isTruncated = false
+    /// Some records stand in an order by chance.
+    private(set) var isShuffled = false
     /// Records end before that.
     private let limit: Int
 
@@ -69,6 +71,7 @@ struct Answer: BitwiseCopyable {
         random: inout RandomSource, _ reply: inout MutableSpan<UInt8>
     ) {
         guard count > 0 else { return }
+        if count > 1 { isShuffled = true }
         let size = type == .a ? 4 : 16
         let first = end + 12
         var written = 0

@@ -17,6 +17,13 @@ extension Span<UInt8> {
         return word
     }
 
+    /// The four bytes from an offset, the first lowest.
+    @inline(__always)
+    func half(at offset: Int) -> UInt32 {
+        let part = extracting(offset..<offset &+ 4)
+        return UInt32(part[0]) | UInt32(part[1]) << 8 | UInt32(part[2]) << 16 | UInt32(part[3]) << 24
+    }
+
     /// The last `length` bytes, 1...7, before an offset, the first lowest.
     @inline(__always)
     func tail(before end: Int, length: Int) -> UInt64 {
@@ -87,6 +94,15 @@ extension MutableSpan<UInt8> {
         part[7] = UInt8(truncatingIfNeeded: word >> 56)
     }
 
+    @inline(__always)
+    mutating func put(half word: UInt32, at offset: Int) {
+        var part = _mutatingExtracting(offset..<offset &+ 4)
+        part[0] = UInt8(truncatingIfNeeded: word)
+        part[1] = UInt8(truncatingIfNeeded: word >> 8)
+        part[2] = UInt8(truncatingIfNeeded: word >> 16)
+        part[3] = UInt8(truncatingIfNeeded: word >> 24)
+    }
+
     /// Copies a range of bytes to an offset.
     @inline(__always)
     mutating func put(_ bytes: Span<UInt8>, _ range: Range<Int>, at offset: Int) {
@@ -97,9 +113,15 @@ extension MutableSpan<UInt8> {
             part.put(word: source.word(at: position), at: position)
             position &+= 8
         }
-        while position < source.count {
-            part[position] = source[position]
-            position &+= 1
+        guard position < source.count else { return }
+        // What is left, with some of what was copied before where there is any: a loop over bytes takes as long as all the words.
+        if source.count >= 8 {
+            part.put(word: source.word(at: source.count &- 8), at: source.count &- 8)
+        } else if source.count >= 4 {
+            part.put(half: source.half(at: 0), at: 0)
+            part.put(half: source.half(at: source.count &- 4), at: source.count &- 4)
+        } else {
+            for index in 0..<source.count { part[index] = source[index] }
         }
     }
 }

@@ -30,32 +30,14 @@ package struct Zone: Sendable {
     func find(_ name: Span<UInt8>, _ range: Range<Int>) -> Shard.Place? {
         guard !range.isEmpty else { return nil }
         let second = range.lowerBound + 1 + Int(name[range.lowerBound])
-        return find(name, range.lowerBound..<second, before: name, second..<range.upperBound)
+        let hash = NameHash.of(name, range.lowerBound..<second, before: name, second..<range.upperBound)
+        return find(hash, length: range.count) { bytes, key in bytes.matches(at: key, name, range) }
     }
 
     /// Finds a name of which the first label stands apart from the rest.
-    @inline(__always)
-    func find(
-        _ first: Span<UInt8>, _ label: Range<Int>, before second: Span<UInt8>, _ rest: Range<Int>
-    ) -> Shard.Place? {
-        let hash = NameHash.of(first, label, before: second, rest)
-        let shard = Self.shard(of: hash)
-        let table = shards[shard]
-        let bytes = table.span
-        guard bytes.count > 0 else { return nil }
-        let length = label.count + rest.count
-        let mask = 1 << Int(bytes[0]) - 1
-        var slot = Int(truncatingIfNeeded: hash) & mask
-        while true {
-            let entry = Shard.number(bytes, Shard.slotsOffset + slot * 4)
-            guard entry > 0 else { return nil }
-            if Shard.number(bytes, entry) == Int(UInt32(truncatingIfNeeded: hash)), Int(bytes[entry + 4]) == length {
-                let key = entry + Shard.entryHeaderLength
-                if bytes.matches(at: key, first, label), bytes.matches(at: key + label.count, second, rest) {
-                    return Shard.Place(shard: shard, offset: key + length, end: key + length + Shard.number(bytes, entry + 5))
-                }
-            }
-            slot = (slot + 1) & mask
+    func find(_ first: Span<UInt8>, _ label: Range<Int>, before second: Span<UInt8>, _ rest: Range<Int>) -> Shard.Place? {
+        find(NameHash.of(first, label, before: second, rest), length: label.count + rest.count) { bytes, key in
+            bytes.matches(at: key, first, label) && bytes.matches(at: key + label.count, second, rest)
         }
     }
 
@@ -67,23 +49,31 @@ package struct Zone: Sendable {
             case .ipv4: isPod ? Shard.podIPv4 : Shard.reverseIPv4
             case .ipv6: isPod ? Shard.podIPv6 : Shard.reverseIPv6
             }
-        let hash = NameHash.of(tag, address, namespace, range)
+        let name = address.family == .ipv4 ? 5 : 17
+        return find(NameHash.of(tag, address, namespace, range), length: name + range.count) { bytes, key in
+            bytes[key] == tag && Shard.address(bytes, key + 1, address.family) == address && bytes.matches(at: key + name, namespace, range)
+        }
+    }
+
+    /// - Parameters:
+    ///   - length: of the key.
+    ///   - isKey: whether the key is the one that stands at an offset, as long as it should be.
+    @inline(__always)
+    private func find(_ hash: UInt64, length: Int, _ isKey: (Span<UInt8>, Int) -> Bool) -> Shard.Place? {
         let shard = Self.shard(of: hash)
         let table = shards[shard]
         let bytes = table.span
         guard bytes.count > 0 else { return nil }
-        let name = address.family == .ipv4 ? 5 : 17
-        let length = name + range.count
         let mask = 1 << Int(bytes[0]) - 1
         var slot = Int(truncatingIfNeeded: hash) & mask
         while true {
             let entry = Shard.number(bytes, Shard.slotsOffset + slot * 4)
             guard entry > 0 else { return nil }
-            let key = entry + Shard.entryHeaderLength
-            if Shard.number(bytes, entry) == Int(UInt32(truncatingIfNeeded: hash)), Int(bytes[entry + 4]) == length, bytes[key] == tag,
-                Shard.address(bytes, key + 1, address.family) == address, bytes.matches(at: key + name, namespace, range)
-            {
-                return Shard.Place(shard: shard, offset: key + length, end: key + length + Shard.number(bytes, entry + 5))
+            if Shard.number(bytes, entry) == Int(UInt32(truncatingIfNeeded: hash)), Int(bytes[entry + 4]) == length {
+                let key = entry + Shard.entryHeaderLength
+                if isKey(bytes, key) {
+                    return Shard.Place(shard: shard, offset: key + length, end: key + length + Shard.number(bytes, entry + 5))
+                }
             }
             slot = (slot + 1) & mask
         }

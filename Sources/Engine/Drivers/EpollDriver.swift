@@ -114,7 +114,9 @@ package final class EpollDriver: Driver {
     package func setArrivals(_ arrivals: ArrivalFilter, of listener: SocketID) -> Bool { sockets.setArrivals(arrivals, of: listener) }
     package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { began(sockets.acceptQueued(listener)) }
-    package func openDatagramListener(_ address: SocketAddress) -> Opened { began(sockets.openDatagramListener(address)) }
+    package func openDatagramListener(_ address: SocketAddress, fragments: Bool) -> Opened {
+        began(sockets.openDatagramListener(address, fragments: fragments))
+    }
     package func openDatagramSocket(to peer: SocketAddress, from source: IPAddress?) -> Opened {
         began(sockets.openDatagramSocket(to: peer, from: source))
     }

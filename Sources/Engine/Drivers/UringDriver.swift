@@ -52,25 +52,6 @@ package final class UringDriver: Driver {
         var vectors: InlineArray<16, iovec>
     }
 
-    /// A receive that is no more than a poll; zero where there is none. Callers' tokens leave the highest bit free.
-    struct Resting: BitwiseCopyable {
-        private var rawValue: UInt64
-        private static let cancelMark: UInt64 = 1 << 63
-
-        static let none = Resting(rawValue: 0)
-
-        private init(rawValue: UInt64) { self.rawValue = rawValue }
-
-        init(_ token: OperationToken) { rawValue = token.rawValue }
-
-        var isPending: Bool { rawValue != 0 }
-        /// The poll's end is the receive's.
-        var isCancelled: Bool { rawValue & Self.cancelMark != 0 }
-        var token: OperationToken { OperationToken(rawValue: rawValue & ~Self.cancelMark) }
-
-        mutating func cancel() { rawValue |= Self.cancelMark }
-    }
-
     /// The shape of a driver's memory.
     package struct Settings: Sendable {
         /// Bytes of a buffer.
@@ -184,7 +165,9 @@ package final class UringDriver: Driver {
     package func setArrivals(_ arrivals: ArrivalFilter, of listener: SocketID) -> Bool { sockets.setArrivals(arrivals, of: listener) }
     package func stopArrivals(_ listener: SocketID) -> Bool { sockets.stopArrivals(listener) }
     package func acceptQueued(_ listener: SocketID) -> Opened { sockets.acceptQueued(listener) }
-    package func openDatagramListener(_ address: SocketAddress) -> Opened { sockets.openDatagramListener(address) }
+    package func openDatagramListener(_ address: SocketAddress, fragments: Bool) -> Opened {
+        sockets.openDatagramListener(address, fragments: fragments)
+    }
     package func openDatagramSocket(to peer: SocketAddress, from source: IPAddress?) -> Opened {
         sockets.openDatagramSocket(to: peer, from: source)
     }
@@ -402,6 +385,8 @@ package final class UringDriver: Driver {
             }
         case .receive:
             unsafe prepareReceive(entry, descriptor)
+        case .watch where submission.isSingle:
+            unsafe io_uring_prep_poll_add(entry, descriptor, UInt32(POLLIN))
         case .watch:
             unsafe io_uring_prep_poll_multishot(entry, descriptor, UInt32(POLLIN))
         case .send:

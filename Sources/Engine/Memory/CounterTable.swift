@@ -21,9 +21,17 @@ package final class CounterTable: @unchecked Sendable {
     deinit { unsafe munmap(cells, rows * columns * 8) }
 
     /// Adds to a cell. The owning worker's thread only.
+    @inline(__always)
     package func add(_ amount: UInt64, row: Int, column: Int) {
         let cell = unsafe cells + index(row, column)
         unsafe ringway_store_relaxed(cell, ringway_load_relaxed(cell) &+ amount)
+    }
+
+    /// Counts a message of so many bytes: one in each of two columns, and the bytes in a third. The owning worker's thread only.
+    package func addMessage(row: Int, column: Int, size sizeColumn: Int, bytes bytesColumn: Int, _ bytes: Int) {
+        add(1, row: row, column: column)
+        add(1, row: row, column: sizeColumn)
+        add(UInt64(bytes), row: row, column: bytesColumn)
     }
 
     /// Subtracts from a gauge. The owning worker's thread only.

@@ -8,6 +8,9 @@ import Glibc
 /// A datagram is read into a place that holds the longest there can be, so none is ever cut short, and is sent from the same place.
 /// Places are touched as far as datagrams are long. Everything the kernel is pointed at belongs to the batch, and the kernel looks
 /// at it within a call only: nothing is under way between two of them.
+///
+/// It is one thread's, and what it calls back (`fill`, `body`) is given bytes and no batch. So nothing can change it under its own hands,
+/// and no access is checked for that: the checks were an eighth of the instructions of an answer of DNS.
 @safe
 package final class DatagramBatch {
     /// Datagrams of a batch, and messages that may be queued.
@@ -54,14 +57,29 @@ package final class DatagramBatch {
         package let datagrams: Int
     }
 
-    package private(set) var count = 0
-    package private(set) var queuedCount = 0
+    /// What changes. As one value, that none of its accesses is checked has to be said at one place.
+    private struct State: ~Copyable {
+        var count = 0
+        var queuedCount = 0
+        var truncatedCount: UInt64 = 0
+        /// Places in whose headers the kernel has written, and those before them.
+        var usedHeaders = 0
+        var datagrams = FixedTable<Datagram>(zeroedCapacity: capacity)
+        var queue = FixedTable<Queued>(zeroedCapacity: capacity)
+        /// Messages at the head of the queue that have been sent.
+        var sentCount = 0
+    }
+
+    @exclusivity(unchecked) private var uncheckedState = State()
+    private var state: State {
+        _read { yield unsafe uncheckedState }
+        _modify { yield unsafe &uncheckedState }
+    }
+
+    package var count: Int { state.count }
+    package var queuedCount: Int { state.queuedCount }
     /// Datagrams that were cut short by the kernel, and are not in the batch: none, or the places are too small.
-    package private(set) var truncatedCount: UInt64 = 0
-    private var datagrams = FixedTable<Datagram>(zeroedCapacity: capacity)
-    private var queue = FixedTable<Queued>(zeroedCapacity: capacity)
-    /// Messages at the head of the queue that have been sent.
-    private var sentCount = 0
+    package var truncatedCount: UInt64 { state.truncatedCount }
 
     private let places = unsafe mapZeroed(capacity * stride)
     private let arguments: UnsafeMutableRawPointer
@@ -110,13 +128,14 @@ package final class DatagramBatch {
 
     package subscript(index: Int) -> Datagram {
         precondition(index >= 0 && index < count, "no such datagram")
-        return datagrams[index]
+        return state.datagrams[index]
     }
 
     /// Forgets everything, what is queued included.
     package func removeAll() {
-        for index in 0..<count { prepare(index) }
-        count = 0
+        for index in 0..<state.usedHeaders { prepare(index) }
+        state.usedHeaders = 0
+        state.count = 0
         removeQueued()
     }
 
@@ -146,6 +165,7 @@ package final class DatagramBatch {
         guard result > 0 else { return result < 0 ? -Int(errno) : 0 }
         let begin = count
         for index in begin..<begin &+ Int(result) { take(index) }
+        state.usedHeaders = count
         return Int(result)
     }
 
@@ -159,13 +179,13 @@ package final class DatagramBatch {
             unsafe readControl(UnsafeRawBufferPointer(start: header.msg_control, count: header.msg_controllen), &datagram)
         }
         if unsafe header.msg_flags & Int32(MSG_TRUNC) != 0 {
-            truncatedCount &+= 1
+            state.truncatedCount &+= 1
             // It keeps its place, so that the others keep theirs, and nobody can be sent half of it.
             datagram.from = nil
             datagram.length = 0
         }
-        datagrams[index] = datagram
-        count = index &+ 1
+        state.datagrams[index] = datagram
+        state.count = index &+ 1
     }
 
     /// cmsg(3): headers of 16 bytes, each followed by its value, at multiples of 8.
@@ -206,12 +226,12 @@ package final class DatagramBatch {
         let index = queuedCount
         var (bytes, number) = (0, 0)
         for place in first..<first &+ places {
-            bytes &+= datagrams[place].length
-            number &+= datagrams[place].count
-            unsafe sendingVectors[place] = iovec(iov_base: self.place(place), iov_len: datagrams[place].length)
+            bytes &+= state.datagrams[place].length
+            number &+= state.datagrams[place].count
+            unsafe sendingVectors[place] = iovec(iov_base: self.place(place), iov_len: state.datagrams[place].length)
         }
-        queue[index] = Queued(first: first, count: places, segment: segment, bytes: bytes, datagrams: number)
-        queuedCount &+= 1
+        state.queue[index] = Queued(first: first, count: places, segment: segment, bytes: bytes, datagrams: number)
+        state.queuedCount &+= 1
         var header = unsafe msghdr()
         unsafe header.msg_iov = sendingVectors + first
         unsafe header.msg_iovlen = places
@@ -265,34 +285,49 @@ package final class DatagramBatch {
     }
 
     /// The message that is sent next.
-    package var firstQueued: Queued? { sentCount < queuedCount ? queue[sentCount] : nil }
+    package var firstQueued: Queued? { state.sentCount < queuedCount ? state.queue[state.sentCount] : nil }
 
     /// Datagrams in all messages that are still to be sent.
     package var queuedDatagrams: Int {
         var number = 0
-        for index in sentCount..<queuedCount { number &+= queue[index].datagrams }
+        for index in state.sentCount..<queuedCount { number &+= state.queue[index].datagrams }
         return number
+    }
+
+    /// Rewrites the message that is sent next, a single datagram; `body` is given its bytes and their number, and says how many are left.
+    ///
+    /// - Returns: whether it has become shorter.
+    package func shortenFirstQueued(_ body: (inout MutableSpan<UInt8>, Int) -> Int) -> Bool {
+        guard let message = firstQueued, message.count == 1, message.segment == 0 else { return false }
+        let bytes = unsafe UnsafeMutableRawBufferPointer(start: place(message.first), count: message.bytes).bindMemory(to: UInt8.self)
+        var span = unsafe bytes.mutableSpan
+        let length = body(&span, message.bytes)
+        guard length < message.bytes else { return false }
+        state.datagrams[message.first].length = length
+        unsafe sendingVectors[message.first].iov_len = length
+        state.queue[state.sentCount] = Queued(first: message.first, count: 1, segment: 0, bytes: length, datagrams: 1)
+        return true
     }
 
     /// Gives up the message that would be sent next.
     package func dropFirstQueued() {
-        precondition(sentCount < queuedCount, "nothing is queued")
-        sentCount &+= 1
-        if sentCount == queuedCount { removeQueued() }
+        precondition(state.sentCount < queuedCount, "nothing is queued")
+        state.sentCount &+= 1
+        if state.sentCount == queuedCount { removeQueued() }
     }
 
     package func removeQueued() {
-        queuedCount = 0
-        sentCount = 0
+        state.queuedCount = 0
+        state.sentCount = 0
     }
 
     /// Sends the first of the queue, or as many of it as one call takes: their number, or a negative errno.
     func sendSome(_ descriptor: Int32, isSingle: Bool) -> Int {
-        let left = isSingle ? 1 : queuedCount &- sentCount
+        let left = isSingle ? 1 : queuedCount &- state.sentCount
         let flags = Int32(MSG_NOSIGNAL | MSG_DONTWAIT)
         var result: Int
         if left == 1 {
-            let header = unsafe sending + sentCount
+            let header = unsafe sending + state.sentCount
             if unsafe header.pointee.header.msg_iovlen == 1, unsafe header.pointee.header.msg_name == nil,
                 unsafe header.pointee.header.msg_controllen == 0
             {
@@ -303,7 +338,7 @@ package final class DatagramBatch {
             }
             if result >= 0 { result = 1 }
         } else {
-            result = Int(unsafe ringway_send_messages(descriptor, sending + sentCount, UInt32(left), flags))
+            result = Int(unsafe ringway_send_messages(descriptor, sending + state.sentCount, UInt32(left), flags))
         }
         return result >= 0 ? result : -Int(errno)
     }
@@ -311,18 +346,18 @@ package final class DatagramBatch {
     /// Sends the datagrams of the first message one by one: what UDP_SEGMENT would have done. 0, or the errno of one that failed, with
     /// which the rest is given up; and the calls that were made.
     func sendApart(_ descriptor: Int32) -> (error: Int32, calls: UInt64) {
-        let message = queue[sentCount]
-        var header = unsafe sending[sentCount].header
+        let message = state.queue[state.sentCount]
+        var header = unsafe sending[state.sentCount].header
         unsafe header.msg_iovlen = 1
         // What says how to cut it comes last.
         unsafe header.msg_controllen -= Self.segmentBytes
         if unsafe header.msg_controllen == 0 { unsafe header.msg_control = nil }
         var calls: UInt64 = 0
         for index in message.first..<message.first &+ message.count {
-            let step = datagrams[index].segment == 0 ? datagrams[index].length : datagrams[index].segment
+            let step = state.datagrams[index].segment == 0 ? state.datagrams[index].length : state.datagrams[index].segment
             var offset = 0
-            while offset < datagrams[index].length {
-                let length = min(step, datagrams[index].length &- offset)
+            while offset < state.datagrams[index].length {
+                let length = min(step, state.datagrams[index].length &- offset)
                 // Not in place of the message's own vectors: it may have to be sent again, as a whole.
                 unsafe partVector.pointee = iovec(iov_base: place(index) + offset, iov_len: length)
                 unsafe header.msg_iov = partVector
@@ -344,6 +379,12 @@ package final class DatagramBatch {
         unsafe body(UnsafeRawBufferPointer(start: place(index) + range.lowerBound, count: range.count).bindMemory(to: UInt8.self).span)
     }
 
+    /// The same with all of a datagram's bytes.
+    package func withBytes(of index: Int, _ body: (Span<UInt8>) -> Void) {
+        precondition(index >= 0 && index < count, "no such datagram")
+        unsafe body(UnsafeRawBufferPointer(start: place(index), count: state.datagrams[index].length).bindMemory(to: UInt8.self).span)
+    }
+
     /// Queues a datagram behind the others; `fill` writes it where it will be sent from, and answers its length. 0: there is none.
     package func enqueue(to: SocketAddress?, source: IPAddress?, _ fill: (inout MutableSpan<UInt8>) -> Int) {
         precondition(count < Self.capacity, "no room for the datagram")
@@ -352,8 +393,8 @@ package final class DatagramBatch {
         let length = fill(&span)
         guard length > 0 else { return }
         precondition(length <= Self.placeBytes, "more bytes than a datagram has")
-        datagrams[count] = Datagram(length: length)
-        count &+= 1
+        state.datagrams[count] = Datagram(length: length)
+        state.count &+= 1
         enqueue(first: count &- 1, count: 1, segment: 0, to: to, source: source)
     }
 
@@ -368,8 +409,8 @@ package final class DatagramBatch {
     /// Puts a datagram without bytes behind those that are there.
     package func append(from: SocketAddress?, to: IPAddress?) {
         precondition(count < Self.capacity, "no room for the datagram")
-        datagrams[count] = Datagram(length: 0, from: from, to: to)
-        count &+= 1
+        state.datagrams[count] = Datagram(length: 0, from: from, to: to)
+        state.count &+= 1
     }
 
     /// Puts bytes behind those of the last datagram; `segment` says where they join it as further ones.
@@ -380,11 +421,11 @@ package final class DatagramBatch {
 
     private func extendLast(with bytes: UnsafeRawBufferPointer, segment: Int) {
         let last = count &- 1
-        let length = datagrams[last].length
+        let length = state.datagrams[last].length
         precondition(bytes.count <= Self.placeBytes &- length, "no room for the bytes")
         if let source = bytes.baseAddress { unsafe (place(last) + length).copyMemory(from: source, byteCount: bytes.count) }
-        datagrams[last].length = length &+ bytes.count
-        datagrams[last].segment = segment
+        state.datagrams[last].length = length &+ bytes.count
+        state.datagrams[last].segment = segment
     }
 
     package func copyBytes(of index: Int) -> [UInt8] {
@@ -400,8 +441,8 @@ package final class DatagramBatch {
 
     /// Where the first queued message goes, and what address of ours it is to come from.
     package var firstQueuedAddresses: (to: SocketAddress?, source: IPAddress?) {
-        precondition(sentCount < queuedCount, "nothing is queued")
-        let header = unsafe sending[sentCount].header
+        precondition(state.sentCount < queuedCount, "nothing is queued")
+        let header = unsafe sending[state.sentCount].header
         let to = unsafe header.msg_name.flatMap {
             unsafe SocketAddress(kernelAddress: UnsafeRawBufferPointer(start: $0, count: Self.nameBytes))
         }

@@ -2,16 +2,16 @@ import DNS
 import Engine
 import Routing
 
-/// Answers messages, and counts them.
-struct Answering {
+/// Answers messages, and counts them. Not to be copied, which would take a count of references of each of its parts for each message.
+struct Answering: ~Copyable {
     let responder: Responder
     let counters: CounterTable
 
     enum Outcome: BitwiseCopyable {
         /// There is nothing to say.
         case nothing
-        /// Send that many bytes.
-        case reply(Int)
+        /// Send that many bytes. Where there are facts, the same bytes answer the same message until the names change.
+        case reply(Int, ReplyFacts?)
         /// Somebody else is asked; `Worker+Questions` tells the client.
         case later
     }
@@ -31,7 +31,10 @@ struct Answering {
         case .drop:
             counters.add(1, row: socket, column: NameColumn.dropped + QueryDrop.noQuery.rawValue)
             return .nothing
-        case .reply(let written): length = written
+        case .reply(let found):
+            let facts = ReplyFacts(found)
+            count(message, found.length, facts, at: socket)
+            return .reply(found.length, found.isFixed ? facts : nil)
         case .alias(let written, let target, let query):
             length = written
             // Who asks for the alias alone has it.
@@ -54,27 +57,60 @@ struct Answering {
             }
             length = told
         }
-        count(message, &reply, length, zoneKind, at: socket)
-        return .reply(length)
+        // Others may have had a part in it.
+        if length >= MessageFacts.headerBytes {
+            let facts = MessageFacts(of: reply.span.extracting(0..<length))
+            count(message, length, ReplyFacts(zone: zoneKind, type: facts.type, code: facts.code), at: socket)
+        }
+        return .reply(length, nil)
     }
 
-    private func count(_ message: Span<UInt8>, _ reply: inout MutableSpan<UInt8>, _ length: Int, _ zone: ZoneKind, at socket: Int) {
-        guard length >= MessageFacts.headerBytes else { return }
-        let facts = MessageFacts(of: reply.span.extracting(0..<length))
-        let zone = facts.code == .formatError || facts.code == .notImplemented ? ZoneKind.other : zone
-        countRequest(message, facts.type, zone, at: socket)
-        countResponse(length, facts.code, zone, at: socket)
+    /// Counts a message that was answered, and its answer.
+    func count(_ message: Span<UInt8>, _ length: Int, _ facts: ReplyFacts, at socket: Int) {
+        countRequest(message, facts.type, facts.zone, at: socket)
+        countResponse(length, facts.code, facts.zone, at: socket)
     }
 
     private func countRequest(_ message: Span<UInt8>, _ type: QueryKind, _ zone: ZoneKind, at socket: Int) {
-        counters.add(1, row: socket, column: NameColumn.requests + zone.rawValue * QueryKind.count + type.rawValue)
-        counters.add(1, row: socket, column: NameColumn.requestSizes + SizeBucket.index(of: message.count))
-        counters.add(UInt64(message.count), row: socket, column: NameColumn.requestBytes)
+        counters.addMessage(
+            row: socket, column: NameColumn.requests + zone.rawValue * QueryKind.count + type.rawValue,
+            size: NameColumn.requestSizes + SizeBucket.index(of: message.count), bytes: NameColumn.requestBytes, message.count)
     }
 
     func countResponse(_ length: Int, _ code: ResponseKind, _ zone: ZoneKind, at socket: Int) {
-        counters.add(1, row: socket, column: NameColumn.responses + zone.rawValue * ResponseKind.count + code.rawValue)
-        counters.add(1, row: socket, column: NameColumn.responseSizes + SizeBucket.index(of: length))
-        counters.add(UInt64(length), row: socket, column: NameColumn.responseBytes)
+        counters.addMessage(
+            row: socket, column: NameColumn.responses + zone.rawValue * ResponseKind.count + code.rawValue,
+            size: NameColumn.responseSizes + SizeBucket.index(of: length), bytes: NameColumn.responseBytes, length)
     }
+}
+
+/// What is counted of a reply.
+struct ReplyFacts: BitwiseCopyable {
+    let zone: ZoneKind
+    let type: QueryKind
+    let code: ResponseKind
+
+    init(zone: ZoneKind, type: QueryKind, code: ResponseKind) {
+        self.zone = zone
+        self.type = type
+        self.code = code
+    }
+
+    init(_ reply: Responder.Reply) {
+        type = QueryKind(type: reply.type.rawValue)
+        code = ResponseKind(code: reply.code.rawValue)
+        // What could not be read asked for nobody's name.
+        zone = code == .formatError || code == .notImplemented ? .other : .cluster
+    }
+
+    /// As `note` says.
+    init?(note: UInt32) {
+        guard let zone = ZoneKind(rawValue: Int(note >> 16)), let type = QueryKind(rawValue: Int(note >> 8 & 0xff)),
+            let code = ResponseKind(rawValue: Int(note & 0xff))
+        else { return nil }
+        self.init(zone: zone, type: type, code: code)
+    }
+
+    /// For `PacketCache`.
+    var note: UInt32 { UInt32(zone.rawValue) << 16 | UInt32(type.rawValue) << 8 | UInt32(code.rawValue) }
 }

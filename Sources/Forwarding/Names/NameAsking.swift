@@ -27,7 +27,8 @@ package struct NameAsking: Sendable {
         var span = reply.mutableSpan
         switch responder.respond(to: query.span, zone: zone, over: .tcp, random: &random, into: &span) {
         case .drop: return nil
-        case .reply(let written), .alias(let written, _, _): length = written
+        case .reply(let reply): length = reply.length
+        case .alias(let written, _, _): length = written
         case .forward(let asked): length = responder.fail(asked, in: query.span, with: .refused, into: &span)
         }
         return Array(reply.prefix(length))

@@ -22,7 +22,9 @@ struct NameServer: ~Copyable {
     let settings: NameSettings?
     let answering: Answering
     /// The names that are answered from now on.
-    var zone = Zone.empty
+    private var zone = Zone.empty
+    /// What clients were answered from these names over UDP, but for answers in an order by chance: most ask what others have asked.
+    private var packets: PacketCache
     var sockets: FixedTable<Socket>
     let socketCount: Int
     var connections: NameConnectionTable
@@ -62,6 +64,7 @@ struct NameServer: ~Copyable {
         rates = ResponseRates(rate: settings?.responsesPerSourceMax, secret: Mixer.mix(seed ^ 0x6e61_6d65_7261_7465))
         partials = FixedTable(zeroedCapacity: 2 * connectionsMax * Self.partialStride)
         written = FixedTable(zeroedCapacity: settings == nil ? 0 : Self.writtenMax)
+        packets = PacketCache(rows: settings == nil ? 0 : Limits.namePackets)
     }
 
     /// Whether sockets or connections are still to be closed.
@@ -77,6 +80,12 @@ struct NameServer: ~Copyable {
 
     var counters: CounterTable { answering.counters }
 
+    /// Answers from other names from now on.
+    mutating func serve(_ handover: ZoneHandover) {
+        handover.exchange(&zone)
+        packets.forget()
+    }
+
     // MARK: - Answering over UDP
 
     /// Answers what was taken from a socket, from a place on, as long as there is room for answers.
@@ -87,7 +96,12 @@ struct NameServer: ~Copyable {
         _ queries: DatagramBatch, at socket: Int, from start: (place: Int, offset: Int), _ now: UInt64, random: inout RandomSource
     ) -> (place: Int, offset: Int)? {
         var offset = start.offset
+        var next = hash(of: start.place, in: queries)
         for place in start.place..<queries.count {
+            let hash = next
+            // What the next one needs lies in memory that nobody has touched since it was asked last.
+            next = self.hash(of: place + 1, in: queries)
+            packets.prefetch(next)
             let datagram = queries[place]
             // One that can't be answered, for its sender has no port, is no client's.
             guard let client = datagram.from else { continue }
@@ -97,7 +111,9 @@ struct NameServer: ~Copyable {
                 let range = offset..<min(offset &+ step, datagram.length)
                 queries.withBytes(of: place, range) { message in
                     answers.enqueue(to: client, source: datagram.to) { reply in
-                        answerLimited(message, from: client, to: datagram.to, at: socket, now, random: &random, into: &reply)
+                        answerLimited(
+                            message, datagram.segment == 0 ? hash : PacketCache.hash(message), from: client, to: datagram.to, at: socket,
+                            now, random: &random, into: &reply)
                     }
                 }
                 offset &+= step
@@ -107,8 +123,15 @@ struct NameServer: ~Copyable {
         return nil
     }
 
+    /// Of a whole place; 0 behind the last one.
+    private func hash(of place: Int, in queries: DatagramBatch) -> UInt64 {
+        var hash: UInt64 = 0
+        if place < queries.count { queries.withBytes(of: place) { hash = PacketCache.hash($0) } }
+        return hash
+    }
+
     private mutating func answerLimited(
-        _ message: Span<UInt8>, from client: SocketAddress, to local: IPAddress?, at socket: Int, _ now: UInt64,
+        _ message: Span<UInt8>, _ hash: UInt64, from client: SocketAddress, to local: IPAddress?, at socket: Int, _ now: UInt64,
         random: inout RandomSource, into reply: inout MutableSpan<UInt8>
     ) -> Int {
         let verdict = rates.verdict(on: client.address, now, random: &random)
@@ -116,11 +139,19 @@ struct NameServer: ~Copyable {
             counters.add(1, row: socket, column: NameColumn.dropped + QueryDrop.rateLimit.rawValue)
             return 0
         }
-        let asker = Asker(
-            transport: .udp, client: client, local: local, slot: UInt32(socket), generation: sockets[socket].generation)
-        let outcome = answering.answer(
-            message, zone, at: socket, by: asker, asksOthers: verdict == .answer, &forwarding, now, random: &random, into: &reply)
-        guard case .reply(let length) = outcome else { return 0 }
+        let length: Int
+        if let found = packets.find(message, hash, into: &reply), let facts = ReplyFacts(note: found.note) {
+            length = found.length
+            answering.count(message, length, facts, at: socket)
+        } else {
+            let asker = Asker(
+                transport: .udp, client: client, local: local, slot: UInt32(socket), generation: sockets[socket].generation)
+            let outcome = answering.answer(
+                message, zone, at: socket, by: asker, asksOthers: verdict == .answer, &forwarding, now, random: &random, into: &reply)
+            guard case .reply(let answered, let facts) = outcome else { return 0 }
+            length = answered
+            if let facts { packets.keep(reply.span.extracting(0..<length), to: message, hash, note: facts.note) }
+        }
         guard verdict == .truncate, length >= MessageFacts.headerBytes else { return length }
         counters.add(1, row: socket, column: NameColumn.dropped + QueryDrop.rateLimitTruncated.rawValue)
         return MessageFacts.truncate(&reply, length)
@@ -154,7 +185,7 @@ struct NameServer: ~Copyable {
                 let query = base + position + 2..<base + position + 2 + length
                 switch answer(query, of: slot, at: used + 2, now, random: &random) {
                 case .nothing: return .malformed
-                case .reply(let answered):
+                case .reply(let answered, _):
                     written[used] = UInt8(truncatingIfNeeded: answered >> 8)
                     written[used + 1] = UInt8(truncatingIfNeeded: answered)
                     used += 2 + answered

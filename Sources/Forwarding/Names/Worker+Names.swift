@@ -8,12 +8,13 @@ import Routing
 extension Worker {
     /// Answers from these names from now on; the first ones open the sockets.
     mutating func serveNames(_ handover: ZoneHandover) -> [(socket: Int, errno: Int32)] {
-        handover.exchange(&names.zone)
+        names.serve(handover)
         var failures: [(socket: Int, errno: Int32)] = []
         for index in 0..<names.socketCount where names.sockets[index].phase == .closed {
             let address = names.address(of: index)
             let opened =
-                index % 2 == 0 ? driver.openDatagramListener(address) : driver.openListener(address, backlog: Limits.nameBacklog)
+                index % 2 == 0
+                ? driver.openDatagramListener(address, fragments: false) : driver.openListener(address, backlog: Limits.nameBacklog)
             guard opened.error == 0 else {
                 failures.append((index, opened.error))
                 continue
@@ -64,7 +65,7 @@ extension Worker {
         guard names.sockets[index].phase == .open, !names.sockets[index].isArmed else { return }
         names.sockets[index].isArmed = true
         let socket = names.sockets[index].socket
-        submissions.append(index % 2 == 0 ? .watch(socket, nameToken(index)) : .accept(socket, nameToken(index)))
+        submissions.append(index % 2 == 0 ? .watch(socket, nameToken(index), isSingle: true) : .accept(socket, nameToken(index)))
     }
 
     private func nameToken(_ index: Int) -> OperationToken {
@@ -121,6 +122,8 @@ extension Worker {
         while answers.firstQueued != nil {
             let failure = driver.sendDatagrams(names.sockets[index].socket, from: answers)
             guard failure != 0 else { break }
+            // Longer than the link takes, and no answer is cut on its way (RFC 9715): this client has to ask by TCP.
+            if failure == EMSGSIZE, answers.shortenFirstQueued({ MessageFacts.truncate(&$0, $1) }) { continue }
             // No room for any, or this one's client can't be sent to.
             let isFull = UpstreamErrno(failure) == .full
             let lost = isFull ? answers.queuedDatagrams : 1
