@@ -25,6 +25,7 @@ class Tools:
         self.reference_udp = self._c_program(os.path.join(os.path.dirname(root), "shared", "reference", "udp.c"))
         self.datagrams = self._c_program(os.path.join(root, "Benchmarks", "udp", "datagrams.c"))
         self.splice_reference = self._c_program(os.path.join(root, "Benchmarks", "peers", "splice_proxy.c"))
+        self.dns_reference = self._c_program(os.path.join(root, "Benchmarks", "peers", "dns_loop.c"))
         self.envoy = self._envoy()
 
     def _swift_build(self, package, scratch, product):
